@@ -94,6 +94,7 @@ type ClaimRequest struct {
 
 // Inspector is what a store offers to look at its contents. Calls take time proportional to the answer, never to the history.
 // An unknown event or delivery is ErrNotFound; a known one without deliveries or attempts has an empty list.
+// They show everything that a call which returned before has changed.
 type Inspector interface {
 	// Event returns an event; ErrNotFound, ErrDamaged.
 	Event(ctx context.Context, id ID) (*Event, error)

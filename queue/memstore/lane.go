@@ -16,7 +16,7 @@ type delivery struct {
 
 	since time.Time // it is due since then; says whose turn it is
 	aside bool      // later ones of its order key may overtake it
-	token uint64    // of its lease; 0 if it is not leased
+	token uint64    // of its lease, also when that has run out; 0 if none can settle it
 	until time.Time // end of its lease
 
 	in  [slots]*pq
@@ -140,13 +140,12 @@ func (n *line) hideSpare() {
 	n.spare = nil
 }
 
-// remove takes a delivery out of the place where it waits or out of its lease. Its line is to be advanced afterwards.
+// remove takes a delivery out of the place where it waits or is leased. Its line is to be advanced afterwards.
 func (l *lane) remove(d *delivery) {
-	d.leave(slotPlace)
-	if d.token != 0 {
-		d.token, d.until = 0, time.Time{}
+	if d.in[slotPlace] == &l.leased {
 		l.stats.Delivering--
 	}
+	d.leave(slotPlace)
 	if n := d.line; n != nil {
 		switch d {
 		case n.front:
@@ -176,8 +175,14 @@ func (l *lane) lease(d *delivery, token uint64, until time.Time) {
 	l.stats.Delivering++
 }
 
-// putBack makes a delivery pending again that was pending or leased. It reports whether others of its line can go now.
+// putBack ends the lease of a delivery that is to be tried again. It reports whether others of its line can go now.
 func (l *lane) putBack(d *delivery) (unlocked bool) {
+	d.token = 0
+	return l.release(d)
+}
+
+// release makes a delivery pending again that was pending or leased. It reports whether others of its line can go now.
+func (l *lane) release(d *delivery) (unlocked bool) {
 	l.remove(d)
 	d.State = queue.StatePending
 	n := d.line
@@ -193,6 +198,7 @@ func (l *lane) putBack(d *delivery) (unlocked bool) {
 // finish takes out a delivery that is settled for good. It reports whether others of its line can go now.
 func (l *lane) finish(d *delivery) (unlocked bool) {
 	l.remove(d)
+	d.token = 0
 	d.leave(slotOpen)
 	l.stats.Pending--
 	if n := d.line; n != nil {
@@ -205,7 +211,7 @@ func (l *lane) finish(d *delivery) (unlocked bool) {
 // promote makes ready what has come due and what was leased for too long.
 func (l *lane) promote(now time.Time) {
 	for d := l.leased.top(); d != nil && !d.until.After(now); d = l.leased.top() {
-		l.putBack(d)
+		l.release(d)
 	}
 	for d := l.scheduled.top(); d != nil && !d.Due.After(now); d = l.scheduled.top() {
 		l.scheduled.take()

@@ -38,6 +38,8 @@ func (s *Store) settle(n *queue.Settlement, now time.Time) error {
 		s.finish(d, n.State, now)
 		return nil
 	}
+	// Taken out first, because its place depends on what is about to change.
+	d.lane.remove(d)
 	d.Due, d.since = n.Due, now
 	d.aside = d.aside || n.StepAside
 	if d.lane.putBack(d) {
@@ -106,10 +108,8 @@ func (s *Store) Replay(ctx context.Context, id queue.ID, destination string, ord
 	if d.State == queue.StateDead {
 		d.lane.stats.Dead--
 	}
-	if !wasSettled {
-		// Taken out first, because its place depends on what is about to change.
-		d.lane.remove(d)
-	}
+	// Taken out first, because its place depends on what is about to change.
+	d.lane.remove(d)
 	d.State, d.Due, d.since, d.SettledAt, d.aside = queue.StatePending, time.Time{}, now, time.Time{}, false
 	d.FirstTry, d.SeriesTries, d.Replayed = time.Time{}, 0, true
 	if wasSettled {
