@@ -19,6 +19,7 @@ type Request struct {
 	Body     []byte
 	At       time.Time // when it arrived
 	ClientIP string
+	Source   string // name of the configured source, for expressions
 }
 
 // Secret is one live secret of a source: a shared secret, or a public key where the provider signs with a private one.

@@ -1,0 +1,104 @@
+package verifiers
+
+import (
+	"bytes"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// attempt is what one Verify, Sign or Challenge knows of its request: the values that expressions and templates read. Attempts are pooled.
+type attempt struct {
+	p *Provider // nil when an expression is evaluated on its own
+	r *Request
+
+	body    []byte // as signed: the request's own or a variant of it
+	element []byte // the element of a batch that json: reads; nil outside of a batch
+	url     string // variant of the address; empty: the request's own
+
+	id        string    // message id
+	at        time.Time // time of signing
+	timestamp string    // as it came
+	keyID     string    // which key the request says it was signed with
+	key       *key      // the key being tried
+
+	sigs    []sigItem
+	form    url.Values
+	query   url.Values
+	scratch []byte // copies of strings on their way into a hash
+	sum     []byte // the hash being compared
+	encoded []byte // decoded signatures
+}
+
+var attempts = sync.Pool{New: func() any { return &attempt{scratch: make([]byte, 0, 512), sum: make([]byte, 0, 64)} }}
+
+func newAttempt(p *Provider, r *Request) *attempt {
+	a, _ := attempts.Get().(*attempt)
+	a.p, a.r, a.body = p, r, r.Body
+	return a
+}
+
+// release gives a back to the pool without anything of the request in it.
+func (a *attempt) release() {
+	clear(a.sigs)
+	clear(a.scratch[:cap(a.scratch)])
+	*a = attempt{sigs: a.sigs[:0], scratch: a.scratch[:0], sum: a.sum[:0], encoded: a.encoded[:0]}
+	attempts.Put(a)
+}
+
+// header returns the first value of a header under its canonical name.
+func (a *attempt) header(canonical string) string {
+	if v := a.r.Header[canonical]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// address is the full URL as the sender saw it, or the variant being tried.
+func (a *attempt) address() string {
+	if a.url != "" {
+		return a.url
+	}
+	if a.r.URL == nil {
+		return ""
+	}
+	return a.r.URL.String()
+}
+
+// queryValues reads the query once. What cannot be read is left out.
+func (a *attempt) queryValues() url.Values {
+	if a.query == nil {
+		a.query = url.Values{}
+		if a.r.URL != nil {
+			a.query = a.r.URL.Query()
+		}
+	}
+	return a.query
+}
+
+// formValues reads the body as a form once: multipart if the content type says so, else urlencoded. Files are left out.
+func (a *attempt) formValues() url.Values {
+	if a.form == nil {
+		a.form = parseForm(a.r.Header, a.r.Body)
+	}
+	return a.form
+}
+
+// parseForm never fails: what cannot be read is left out, as a field that is not there.
+func parseForm(h http.Header, body []byte) url.Values {
+	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || !strings.HasPrefix(mediaType, "multipart/") {
+		v, _ := url.ParseQuery(string(body)) //nolint:errcheck // fields that can be read are wanted, whatever the others are
+		return v
+	}
+	form, err := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(int64(len(body)) + 1<<10)
+	if err != nil {
+		return url.Values{}
+	}
+	defer form.RemoveAll() //nolint:errcheck // nothing was written to disk: the limit is above the body's size
+	return form.Value
+}

@@ -1,0 +1,348 @@
+package verifiers
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// jwtScheme verifies tokens: a JWT whose claims may bind the body, or a JWS over the signed content.
+type jwtScheme struct {
+	p      *Provider
+	spec   *JWT
+	algs   []jose.SignatureAlgorithm
+	claims map[string]*Template
+	leeway time.Duration
+	roots  *x509.CertPool
+	leaf   asn1.ObjectIdentifier
+	inter  asn1.ObjectIdentifier
+}
+
+var knownAlgorithms = []jose.SignatureAlgorithm{
+	jose.HS256, jose.HS384, jose.HS512, jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
+	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+}
+
+const (
+	defaultLeeway = time.Minute
+	// issuedFor is how long tokens that we sign are good for.
+	issuedFor = 5 * time.Minute
+)
+
+func newJWTScheme(p *Provider) (*jwtScheme, error) {
+	s := &jwtScheme{p: p, spec: p.spec.JWT, claims: map[string]*Template{}, leeway: defaultLeeway}
+	if s.spec == nil || len(s.spec.Algorithms) == 0 {
+		return nil, fieldError("jwt.algorithms", "expected at least one: a token must not choose its own")
+	}
+	for _, alg := range s.spec.Algorithms {
+		if !slices.Contains(knownAlgorithms, jose.SignatureAlgorithm(alg)) {
+			return nil, fieldError("jwt.algorithms", "%q is not known: expected %v", alg, knownAlgorithms)
+		}
+		s.algs = append(s.algs, jose.SignatureAlgorithm(alg))
+	}
+	if s.spec.Leeway > 0 {
+		s.leeway = s.spec.Leeway.Std()
+	}
+	for name, text := range s.spec.Claims {
+		t, err := p.parseTemplate("jwt.claims."+name, text)
+		if err != nil {
+			return nil, err
+		}
+		if !t.fixed() {
+			return nil, fieldError("jwt.claims."+name, "%q: expected fixed text or params", text)
+		}
+		s.claims[name] = t
+	}
+	if _, ok := hashes[s.bodyHashAlgorithm()]; !ok {
+		return nil, fieldError("jwt.body_hash_algorithm", "%q is not known: expected %s", s.spec.BodyHashAlgorithm, names(hashes))
+	}
+	if !slices.Contains([]string{"", "hex", "base64", "base64url"}, s.spec.BodyHashEncoding) {
+		return nil, fieldError("jwt.body_hash_encoding", "%q is not known: expected hex, base64 or base64url", s.spec.BodyHashEncoding)
+	}
+	if err := s.compileJKU(); err != nil {
+		return nil, err
+	}
+	return s, s.compileX5C()
+}
+
+// compileJKU makes the allowed addresses a key source of their own hosts.
+func (s *jwtScheme) compileJKU() error {
+	if len(s.spec.JKU) == 0 || s.p.keySource != nil {
+		return nil
+	}
+	src := &KeySource{Kind: "jwks", URL: s.spec.JKU[0]}
+	for _, addr := range s.spec.JKU {
+		u, err := url.Parse(addr)
+		if err != nil || !publicHTTPS(u) {
+			return fieldError("jwt.jku", "%q: expected an https address", addr)
+		}
+		src.Hosts = append(src.Hosts, u.Hostname())
+	}
+	return s.p.newKeySource(src)
+}
+
+func (s *jwtScheme) compileX5C() error {
+	x := s.spec.X5C
+	if x == nil {
+		return nil
+	}
+	if x.Length != 0 && x.Length < 2 {
+		return fieldError("jwt.x5c.length", "expected at least 2: a leaf and its root")
+	}
+	if x.Root != "" {
+		s.roots = x509.NewCertPool()
+		if !s.roots.AppendCertsFromPEM([]byte(x.Root)) {
+			return fieldError("jwt.x5c.root", "expected a certificate in PEM")
+		}
+	}
+	var err error
+	if s.leaf, err = parseOID(x.LeafOID); err != nil {
+		return fieldError("jwt.x5c.leaf_oid", "%w", err)
+	}
+	if s.inter, err = parseOID(x.IntermediateOID); err != nil {
+		return fieldError("jwt.x5c.intermediate_oid", "%w", err)
+	}
+	return nil
+}
+
+func parseOID(s string) (asn1.ObjectIdentifier, error) {
+	var oid asn1.ObjectIdentifier
+	if s == "" {
+		return nil, nil
+	}
+	for _, part := range strings.Split(s, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, fmt.Errorf("%q: expected numbers joined by dots", s)
+		}
+		oid = append(oid, n)
+	}
+	return oid, nil
+}
+
+func (s *jwtScheme) verify(ctx context.Context, a *attempt, secrets []Secret) (Proof, error) {
+	if err := s.p.sig.read(a); err != nil {
+		return Proof{}, err
+	}
+	if len(a.sigs) > 1 {
+		return Proof{}, fmt.Errorf("%w: several tokens", ErrMalformed)
+	}
+	if err := s.readTimestamp(a); err != nil {
+		return Proof{}, err
+	}
+	a.key = nil
+	token, err := s.parse(a, a.sigs[0].value)
+	if err != nil {
+		return Proof{}, fmt.Errorf("%w: not a token of the allowed algorithms", ErrMalformed)
+	}
+	if err := s.checkHeader(&token.Signatures[0].Protected); err != nil {
+		return Proof{}, err
+	}
+	payload, proof, err := s.verifyToken(ctx, a, token, secrets)
+	if err != nil {
+		return Proof{}, err
+	}
+	if s.p.spec.Scheme == SchemeJWS {
+		if a.timestamp != "" {
+			proof.SignedAt, err = parseTime(s.p.ts.unit, a.timestamp)
+		} else if s.p.ts.in == "claim" {
+			proof.SignedAt, err = s.claimTime(payload)
+		}
+		return proof, err
+	}
+	if err := s.checkClaims(a, payload); err != nil {
+		return Proof{}, err
+	}
+	if s.p.ts.in == "claim" {
+		proof.SignedAt, err = s.claimTime(payload)
+	}
+	return proof, err
+}
+
+// readTimestamp finds a timestamp outside of the token.
+func (s *jwtScheme) readTimestamp(a *attempt) error {
+	var err error
+	if a.timestamp, err = s.p.ts.read(a); err != nil {
+		return err
+	}
+	if a.timestamp == "" && len(s.p.ts.places) > 0 && !s.p.spec.Timestamp.Optional {
+		return fmt.Errorf("%w: timestamp", ErrUnsigned)
+	}
+	return nil
+}
+
+// parse reads a compact token. Its algorithm must be one that the provider uses.
+func (s *jwtScheme) parse(a *attempt, text string) (*jose.JSONWebSignature, error) {
+	if !s.spec.Detached {
+		return jose.ParseSignedCompact(text, s.algs)
+	}
+	if strings.Count(text, ".") != 2 || !strings.Contains(text, "..") {
+		return nil, errors.New("expected a detached token")
+	}
+	return jose.ParseDetached(text, []byte(s.p.content[0].string(a)), s.algs)
+}
+
+func (s *jwtScheme) checkHeader(h *jose.Header) error {
+	for name, want := range s.spec.Headers {
+		if got, ok := h.ExtraHeaders[jose.HeaderKey(name)].(string); !ok || got != want {
+			return fmt.Errorf("%w: header %s of the token", ErrMismatch, name)
+		}
+	}
+	return nil
+}
+
+// verifyToken finds a key that verifies the token and returns its payload.
+func (s *jwtScheme) verifyToken(ctx context.Context, a *attempt, token *jose.JSONWebSignature, secrets []Secret) ([]byte, Proof, error) {
+	header := &token.Signatures[0].Protected
+	if s.spec.X5C != nil {
+		payload, err := s.verifyX5C(a, token, secrets)
+		return payload, Proof{SecretIndex: -1}, err
+	}
+	if len(secrets) > 0 || s.p.keySource == nil {
+		payload, index := s.verifySecrets(token, header, secrets)
+		if index < 0 {
+			return nil, Proof{}, fmt.Errorf("%w with any of the secrets", ErrMismatch)
+		}
+		return payload, Proof{SecretIndex: index}, nil
+	}
+	for _, refresh := range []bool{false, true} {
+		doc, err := s.keySet(ctx, a, header, refresh)
+		if err != nil {
+			return nil, Proof{}, err
+		}
+		known := false
+		for _, k := range doc.jwks.Keys {
+			if header.KeyID != "" && k.KeyID != header.KeyID {
+				continue
+			}
+			known = true
+			if !fitsAlgorithm(k.Key, header.Algorithm) {
+				continue
+			}
+			if payload, err := token.Verify(k.Key); err == nil {
+				return payload, Proof{SecretIndex: -1}, nil
+			}
+		}
+		if known {
+			break // the key is there and did not sign this: a newer copy would not help
+		}
+	}
+	return nil, Proof{}, fmt.Errorf("%w with any of the published keys", ErrMismatch)
+}
+
+// keySet fetches the keys, from the address in the token's header where the provider has several and it is one of them.
+func (s *jwtScheme) keySet(ctx context.Context, a *attempt, h *jose.Header, refresh bool) (*keyDocument, error) {
+	if len(s.spec.JKU) == 0 {
+		return s.p.keySource.document(ctx, a, refresh)
+	}
+	jku, ok := h.ExtraHeaders["jku"].(string)
+	if !ok || !slices.Contains(s.spec.JKU, jku) {
+		return nil, fmt.Errorf("%w: address of the keys is not the provider's", ErrMismatch)
+	}
+	return s.p.keySource.fetch(ctx, a, jku, refresh)
+}
+
+// verifySecrets tries configured keys: shared secrets for HS*, public keys for the rest, never one as the other.
+func (s *jwtScheme) verifySecrets(token *jose.JSONWebSignature, h *jose.Header, secrets []Secret) ([]byte, int) {
+	var payload []byte
+	index := -1
+	s.p.usable(secrets, "", func(i int, k *key) bool {
+		if id := k.id; id != "" && h.KeyID != "" && id != h.KeyID {
+			return false
+		}
+		for _, candidate := range s.candidates(k, h) {
+			var err error
+			if payload, err = token.Verify(candidate); err == nil {
+				index = i
+				return true
+			}
+		}
+		return false
+	})
+	return payload, index
+}
+
+// candidates returns what of a configured key may verify a token of this algorithm.
+func (s *jwtScheme) candidates(k *key, h *jose.Header) []any {
+	pub := publicOf(k.bytes)
+	if strings.HasPrefix(h.Algorithm, "HS") {
+		if pub != nil {
+			return nil // a public key is known to everybody: it must never be taken for a shared secret
+		}
+		return []any{k.bytes}
+	}
+	if pub == nil || !fitsAlgorithm(pub, h.Algorithm) {
+		return nil
+	}
+	return []any{pub}
+}
+
+// publicOf reads bytes as a key pair's public half; nil if they are not one.
+func publicOf(b []byte) crypto.PublicKey {
+	k, err := parseKeyPair(b)
+	if err != nil {
+		return nil
+	}
+	if signer, ok := k.(crypto.Signer); ok {
+		return signer.Public()
+	}
+	return k
+}
+
+// verifyX5C verifies with the chain in the token's header: exactly as long as it must be, up to the pinned root, with the extensions that name its purpose.
+func (s *jwtScheme) verifyX5C(a *attempt, token *jose.JSONWebSignature, secrets []Secret) ([]byte, error) {
+	roots := s.roots
+	if roots == nil {
+		roots = x509.NewCertPool()
+		for _, secret := range secrets {
+			roots.AppendCertsFromPEM(secret.value)
+		}
+	}
+	chains, err := token.Signatures[0].Protected.Certificates(x509.VerifyOptions{
+		Roots: roots, CurrentTime: a.r.At, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: certificate chain is not the provider's", ErrMismatch)
+	}
+	length := s.spec.X5C.Length
+	if length == 0 {
+		length = 3
+	}
+	for _, chain := range chains {
+		if len(chain) == length && hasOID(chain[0], s.leaf) && hasOID(chain[1], s.inter) && fitsAlgorithm(chain[0].PublicKey, token.Signatures[0].Protected.Algorithm) {
+			if payload, err := token.Verify(chain[0].PublicKey); err == nil {
+				return payload, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w with the certificate of the token", ErrMismatch)
+}
+
+func hasOID(c *x509.Certificate, oid asn1.ObjectIdentifier) bool {
+	return oid == nil || slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oid) })
+}
+
+func (s *jwtScheme) bodyHashAlgorithm() string {
+	if s.spec.BodyHashAlgorithm == "" {
+		return "sha256"
+	}
+	return s.spec.BodyHashAlgorithm
+}
+
+// bodyHash is the claim's value for a body.
+func (s *jwtScheme) bodyHash(body []byte) string {
+	h := hashes[s.bodyHashAlgorithm()].New()
+	h.Write(body)
+	return encodeSignature(s.spec.BodyHashEncoding, false, h.Sum(nil))
+}

@@ -1,0 +1,287 @@
+package verifiers
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// KeyRefresher is a KeyFetcher that can be asked for a copy newer than the one it keeps, because a key was rotated. Implementations bound how often.
+type KeyRefresher interface {
+	KeyFetcher
+	Refresh(ctx context.Context, rawURL string, allowed func(host string) bool) ([]byte, error)
+}
+
+// keySource is a compiled KeySource.
+type keySource struct {
+	p     *Provider
+	spec  *KeySource
+	url   *Template
+	hosts []*Template
+	roots *x509.CertPool
+	// parsed keeps what documents say, by address. Senders choose addresses only within the pinned hosts, and the cache is bounded all the same.
+	parsed *lru.Cache[string, *keyDocument]
+}
+
+// keyDocument is a fetched document and what it says.
+type keyDocument struct {
+	raw  []byte
+	keys []*key
+	jwks *jose.JSONWebKeySet
+	cert *x509.Certificate
+	rest *x509.CertPool // the other certificates of the file
+}
+
+const maxKeyDocuments = 128
+
+func (p *Provider) compileKeySource() error {
+	s := p.spec.KeySource
+	if s == nil {
+		return nil
+	}
+	return p.newKeySource(s)
+}
+
+func (p *Provider) newKeySource(s *KeySource) error {
+	ks := &keySource{p: p, spec: s}
+	var err error
+	if ks.url, err = p.parseTemplate("key_source.url", s.URL); err != nil {
+		return err
+	}
+	hosts := s.Hosts
+	if len(hosts) == 0 {
+		u, err := url.Parse(s.URL)
+		if err != nil || !ks.url.fixed() || strings.Contains(u.Host, "{") {
+			return fieldError("key_source.hosts", "expected the only hosts that keys may come from")
+		}
+		hosts = []string{u.Hostname()}
+	}
+	if ks.hosts, err = p.parseHosts("key_source.hosts", hosts); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"jwks", "certificate", "pem", "x509_map"}, s.Kind) {
+		return fieldError("key_source.kind", "%q is not known: expected jwks, certificate, pem or x509_map", s.Kind)
+	}
+	if s.Roots != "" {
+		ks.roots = x509.NewCertPool()
+		if !ks.roots.AppendCertsFromPEM([]byte(s.Roots)) {
+			return fieldError("key_source.roots", "expected certificates in PEM")
+		}
+	}
+	if ks.parsed, err = lru.New[string, *keyDocument](maxKeyDocuments); err != nil {
+		return fmt.Errorf("key cache: %w", err)
+	}
+	p.keySource = ks
+	return nil
+}
+
+func (p *Provider) parseHosts(field string, hosts []string) ([]*Template, error) {
+	var out []*Template
+	for i, h := range hosts {
+		t, err := p.parseTemplate(fmt.Sprintf("%s[%d]", field, i), h)
+		if err != nil {
+			return nil, err
+		}
+		if !t.fixed() {
+			return nil, fieldError(field, "%q: a host must not come from the request", h)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// publicHTTPS tells whether an address may be fetched at all: https on its own port, without credentials.
+func publicHTTPS(u *url.URL) bool {
+	return u.Scheme == "https" && u.User == nil && u.Hostname() != "" && (u.Port() == "" || u.Port() == "443")
+}
+
+// allowedHost compares a host with patterns.
+func allowedHost(patterns []*Template, a *attempt, host string) bool {
+	return slices.ContainsFunc(patterns, func(t *Template) bool { return matchHost(t.string(a), host) })
+}
+
+// matchHost knows "host.example", ".example" (any subdomain) and "*" for one whole label.
+func matchHost(pattern, host string) bool {
+	host, pattern = strings.ToLower(host), strings.ToLower(pattern)
+	if strings.HasPrefix(pattern, ".") {
+		return len(host) > len(pattern) && strings.HasSuffix(host, pattern)
+	}
+	want, got := strings.Split(pattern, "."), strings.Split(host, ".")
+	if pattern == "" || len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		if got[i] == "" || (want[i] != "*" && want[i] != got[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// address makes and checks the address for a request.
+func (s *keySource) address(a *attempt) (string, error) {
+	text := s.url.string(a)
+	if text == "" {
+		return "", fmt.Errorf("%w: address of the key", ErrUnsigned)
+	}
+	u, err := url.Parse(text)
+	if err != nil || len(text) > maxSignatureValue || !publicHTTPS(u) || !allowedHost(s.hosts, a, u.Hostname()) ||
+		!strings.HasPrefix(u.EscapedPath(), s.spec.PathPrefix) || !strings.HasSuffix(u.EscapedPath(), s.spec.PathSuffix) ||
+		slices.Contains(strings.Split(u.Path, "/"), "..") {
+		return "", fmt.Errorf("%w: address of the key is not the provider's", ErrMismatch)
+	}
+	return u.String(), nil
+}
+
+// document fetches and reads the document for a request. refresh asks for a newer copy.
+func (s *keySource) document(ctx context.Context, a *attempt, refresh bool) (*keyDocument, error) {
+	addr, err := s.address(a)
+	if err != nil {
+		return nil, err
+	}
+	return s.fetch(ctx, a, addr, refresh)
+}
+
+func (s *keySource) fetch(ctx context.Context, a *attempt, addr string, refresh bool) (*keyDocument, error) {
+	if s.p.fetcher == nil {
+		return nil, fmt.Errorf("%w: nothing to fetch them with", ErrKeysUnavailable)
+	}
+	get := s.p.fetcher.Fetch
+	if r, ok := s.p.fetcher.(KeyRefresher); ok && refresh {
+		get = r.Refresh
+	}
+	// Resolved now: the fetcher may ask after a has been released.
+	var patterns []string
+	for _, t := range s.hosts {
+		patterns = append(patterns, t.string(a))
+	}
+	raw, err := get(ctx, addr, func(host string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return matchHost(p, host) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := s.parsed.Get(addr); ok && bytes.Equal(d.raw, raw) {
+		return d, nil
+	}
+	d, err := s.parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrKeysUnavailable, s.spec.Kind, err)
+	}
+	s.parsed.Add(addr, d)
+	return d, nil
+}
+
+// keys returns the keys that may have signed a request.
+func (s *keySource) keys(ctx context.Context, a *attempt, keyID string) ([]*key, error) {
+	d, err := s.document(ctx, a, false)
+	if err != nil {
+		return nil, err
+	}
+	if d.cert != nil {
+		if err := s.trust(d, a); err != nil {
+			return nil, err
+		}
+	}
+	has := func(k *key) bool { return keyID == "" || k.id == "" || k.id == keyID }
+	if keyID != "" && !slices.ContainsFunc(d.keys, has) {
+		if d, err = s.document(ctx, a, true); err != nil {
+			return nil, err
+		}
+	}
+	var out []*key
+	for _, k := range d.keys {
+		if has(k) {
+			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+// trust checks a certificate beyond its address.
+func (s *keySource) trust(d *keyDocument, a *attempt) error {
+	if a.r.At.Before(d.cert.NotBefore) || a.r.At.After(d.cert.NotAfter) {
+		return fmt.Errorf("%w: certificate is not valid at this time", ErrMismatch)
+	}
+	if cn := s.spec.CommonName; cn != "" && !strings.HasSuffix(d.cert.Subject.CommonName, cn) {
+		return fmt.Errorf("%w: certificate is somebody else's", ErrMismatch)
+	}
+	if !s.spec.Chain {
+		return nil
+	}
+	_, err := d.cert.Verify(x509.VerifyOptions{
+		Roots: s.roots, Intermediates: d.rest, CurrentTime: a.r.At, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return fmt.Errorf("%w: certificate is not trusted", ErrMismatch)
+	}
+	return nil
+}
+
+// parse reads a document of the source's kind.
+func (s *keySource) parse(raw []byte) (*keyDocument, error) {
+	d := &keyDocument{raw: raw}
+	switch s.spec.Kind {
+	case "jwks":
+		d.jwks = &jose.JSONWebKeySet{}
+		if err := json.Unmarshal(raw, d.jwks); err != nil {
+			return nil, fmt.Errorf("not a key set: %w", err)
+		}
+		for _, k := range d.jwks.Keys {
+			d.keys = append(d.keys, &key{id: k.KeyID, public: k.Key})
+		}
+	case "x509_map":
+		var certs map[string]string
+		if err := json.Unmarshal(raw, &certs); err != nil {
+			return nil, fmt.Errorf("not a map of certificates: %w", err)
+		}
+		d.jwks = &jose.JSONWebKeySet{}
+		for id, text := range certs {
+			pub, err := parseKeyPair([]byte(text))
+			if err != nil {
+				return nil, err
+			}
+			d.keys = append(d.keys, &key{id: id, public: pub})
+			d.jwks.Keys = append(d.jwks.Keys, jose.JSONWebKey{Key: pub, KeyID: id})
+		}
+	case "certificate":
+		return d, d.parseCertificates()
+	default:
+		pub, err := parseKeyPair(raw)
+		if err != nil {
+			return nil, err
+		}
+		d.keys = []*key{{public: pub}}
+	}
+	return d, nil
+}
+
+// parseCertificates reads a PEM file: the leaf first, then what helps to build its chain.
+func (d *keyDocument) parseCertificates() error {
+	d.rest = x509.NewCertPool()
+	for block, rest := pem.Decode(d.raw); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("not a certificate: %w", err)
+		}
+		if d.cert == nil {
+			d.cert = cert
+			d.keys = []*key{{public: cert.PublicKey}}
+			continue
+		}
+		d.rest.AddCert(cert)
+	}
+	if d.cert == nil {
+		return fmt.Errorf("no certificate in it")
+	}
+	return nil
+}

@@ -1,0 +1,304 @@
+package verifiers
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// sigReader is a compiled Signature.
+type sigReader struct {
+	place  place
+	names  []string
+	spec   *Signature
+	format *format
+}
+
+var sigPlaces = map[string]place{
+	"": placeHeader, "header": placeHeader, "query": placeQuery, "form": placeForm, "json": placeJSON, "body": placeRaw, "path": placeLastPath,
+}
+
+// maxNumbered bounds how many numbered headers are looked for.
+const maxNumbered = 100
+
+// usesSignature tells whether a scheme reads Spec.Signature.
+func (p *Provider) usesSignature() bool {
+	return p.spec.Scheme != SchemeNone && p.spec.Scheme != SchemeBasic
+}
+
+func (p *Provider) compileSignature() error {
+	s := &p.spec.Signature
+	if !p.usesSignature() {
+		return nil
+	}
+	pl, ok := sigPlaces[s.In]
+	if !ok {
+		return fieldError("signature.in", "%q is not a place: expected header, query, form, json, body or path", s.In)
+	}
+	if !slices.Contains([]string{"", "hex", "base64", "base64url", "raw"}, s.Encoding) {
+		return fieldError("signature.encoding", "%q is not known: expected hex, base64, base64url or raw", s.Encoding)
+	}
+	f, err := parseFormat(s.Format, s.Separator)
+	if err != nil {
+		return fieldError("signature.format", "%q: %w", s.Format, err)
+	}
+	p.sig = sigReader{place: pl, spec: s, format: f}
+	if len(s.Names) == 0 && pl != placeRaw && pl != placeLastPath {
+		return fieldError("signature.names", "expected the name of the %s that carries the signature", placeName(pl))
+	}
+	if s.Numbered < 0 || s.Numbered > maxNumbered {
+		return fieldError("signature.numbered", "expected a number up to %d", maxNumbered)
+	}
+	for _, name := range s.Names {
+		if !strings.Contains(name, "{n}") {
+			p.sig.names = append(p.sig.names, p.sig.canonical(name))
+			continue
+		}
+		if s.Numbered == 0 {
+			return fieldError("signature.numbered", "expected the highest {n} of %s", name)
+		}
+		for n := 1; n <= s.Numbered; n++ {
+			p.sig.names = append(p.sig.names, p.sig.canonical(strings.ReplaceAll(name, "{n}", strconv.Itoa(n))))
+		}
+	}
+	// The name of an authentication scheme has no case (RFC 9110).
+	f.foldCase = pl == placeHeader && slices.Contains(p.sig.names, "Authorization")
+	return nil
+}
+
+func placeName(p place) string {
+	switch p {
+	case placeQuery:
+		return "query parameter"
+	case placeForm:
+		return "form field"
+	case placeJSON:
+		return "JSON field"
+	default:
+		return "header"
+	}
+}
+
+func (s *sigReader) canonical(name string) string {
+	if s.place == placeHeader {
+		return textproto.CanonicalMIMEHeaderKey(name)
+	}
+	return name
+}
+
+// read collects the signatures of a request into a.sigs. It fails with ErrUnsigned if there is none and with ErrMalformed if one cannot be what was sent.
+func (s *sigReader) read(a *attempt) error {
+	a.sigs = a.sigs[:0]
+	present := false
+	if s.place == placeRaw || s.place == placeLastPath {
+		present = true
+		if err := s.add(a, source{place: s.place}.value(a)); err != nil {
+			return err
+		}
+	}
+	for _, name := range s.names {
+		values := s.values(a, name)
+		if len(values) > 1 && !s.spec.Repeatable {
+			return fmt.Errorf("%w: %s occurs %d times", ErrMalformed, name, len(values))
+		}
+		for _, v := range values {
+			present = present || v != ""
+			if err := s.add(a, v); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case len(a.sigs) > 0:
+		return nil
+	case present:
+		return fmt.Errorf("%w: expected %s", ErrMalformed, s.format.text)
+	default:
+		return fmt.Errorf("%w: %s", ErrUnsigned, s.describe())
+	}
+}
+
+// values returns all values under one name. The slice belongs to the request.
+func (s *sigReader) values(a *attempt, name string) []string {
+	switch s.place {
+	case placeHeader:
+		return a.r.Header[name]
+	case placeQuery:
+		return a.queryValues()[name]
+	case placeForm:
+		return a.formValues()[name]
+	default:
+		return jsonValues(a.r.Body, name)
+	}
+}
+
+// jsonValues reads a path that may fan out: a token in each element of an array.
+func jsonValues(body []byte, path string) []string {
+	v := gjson.GetBytes(body, path)
+	if !v.Exists() {
+		return nil
+	}
+	if !v.IsArray() {
+		return []string{v.String()}
+	}
+	var out []string
+	v.ForEach(func(_, e gjson.Result) bool {
+		out = append(out, e.String())
+		return len(out) <= maxSignatures
+	})
+	return out
+}
+
+func (s *sigReader) add(a *attempt, v string) error {
+	var err error
+	if s.spec.Percent {
+		if v, err = url.PathUnescape(v); err != nil {
+			return fmt.Errorf("%w: not percent-encoded", ErrMalformed)
+		}
+	}
+	limit := maxSignatureValue
+	if s.spec.JSONField != "" && len(v) <= limit {
+		b, err := base64JSON(v)
+		if err != nil {
+			return fmt.Errorf("%w: not base64", ErrMalformed)
+		}
+		v = jsonValue(b, s.spec.JSONField)
+	}
+	if a.sigs, err = s.format.read(a.sigs, v, s.spec.PrefixOptional); err != nil {
+		return err
+	}
+	if len(a.sigs) > maxSignatures {
+		return fmt.Errorf("%w: more than %d signatures", ErrMalformed, maxSignatures)
+	}
+	return nil
+}
+
+// decode turns the texts into bytes. Those that cannot be read are skipped if another one can.
+func (s *sigReader) decode(a *attempt, encoding string) error {
+	a.encoded = a.encoded[:0]
+	readable := false
+	for i := range a.sigs {
+		item := &a.sigs[i]
+		from := len(a.encoded)
+		b, err := appendDecoded(a.encoded, encoding, item.value)
+		if err != nil || len(b) == from {
+			item.from = -1
+			continue
+		}
+		a.encoded = b
+		item.from, item.to = from, len(b)
+		readable = true
+	}
+	if !readable {
+		return fmt.Errorf("%w: not %s", ErrMalformed, encoding)
+	}
+	return nil
+}
+
+// describe says where the signature was looked for.
+func (s *sigReader) describe() string {
+	switch s.place {
+	case placeRaw:
+		return "body"
+	case placeLastPath:
+		return "last segment of the path"
+	}
+	if len(s.names) > 4 {
+		return placeName(s.place) + " " + strings.Join(s.spec.Names, " or ")
+	}
+	return placeName(s.place) + " " + strings.Join(s.names, " or ")
+}
+
+// write puts a signature into a request.
+func (s *sigReader) write(a *attempt, signature, timestamp, keyID string) error {
+	v := s.format.write(signature, timestamp, keyID)
+	if s.spec.JSONField != "" {
+		return fmt.Errorf("%w: the signature's envelope is the provider's own", ErrCannotSign)
+	}
+	if s.spec.Percent {
+		v = url.QueryEscape(v)
+	}
+	name := ""
+	if len(s.names) > 0 {
+		name = s.names[0]
+	}
+	return writeValue(a.r, s.place, name, v)
+}
+
+// writeValue sets a value of a request. A JSON field must be there already: it is replaced where it stands.
+func writeValue(r *Request, p place, name, v string) error {
+	switch p {
+	case placeHeader:
+		r.Header[name] = []string{v}
+	case placeQuery:
+		u := *r.URL
+		q := u.Query()
+		q.Set(name, v)
+		u.RawQuery = q.Encode()
+		r.URL = &u
+	case placeForm:
+		form, err := url.ParseQuery(string(r.Body))
+		if err != nil {
+			return fmt.Errorf("%w: body is not a form", ErrCannotSign)
+		}
+		form.Set(name, v)
+		r.Body = []byte(form.Encode())
+	case placeJSON:
+		return replaceJSON(r, name, v)
+	case placeRaw:
+		r.Body = []byte(v)
+	case placeLastPath:
+		u := *r.URL
+		u.Path = u.Path[:strings.LastIndexByte(u.Path, '/')+1] + v
+		u.RawPath = ""
+		r.URL = &u
+	default:
+		return fmt.Errorf("%w: the place cannot be written", ErrCannotSign)
+	}
+	return nil
+}
+
+// replaceJSON replaces the value at path, as a number where a number stood.
+func replaceJSON(r *Request, path, v string) error {
+	old := gjson.GetBytes(r.Body, path)
+	if !old.Exists() || old.Index == 0 {
+		return fmt.Errorf("%w: body has no field %s to put it in", ErrCannotSign, path)
+	}
+	text := v
+	if old.Type != gjson.Number {
+		text, _ = quoteJSON(v)
+	}
+	body := make([]byte, 0, len(r.Body)+len(text))
+	body = append(body, r.Body[:old.Index]...)
+	body = append(body, text...)
+	r.Body = append(body, r.Body[old.Index+len(old.Raw):]...)
+	return nil
+}
+
+// Token schemes compare text; everything else is decoded.
+func (p *Provider) signatureEncoding() string {
+	if e := p.spec.Signature.Encoding; e != "" {
+		return e
+	}
+	switch p.spec.Scheme {
+	case SchemeToken, SchemeJWT, SchemeJWS:
+		return "raw"
+	case SchemeStandard, SchemeECDSA, SchemeRSA, SchemeRSACert:
+		return "base64"
+	}
+	return "hex"
+}
+
+// base64JSON reads base64 of a JSON object, standard or URL-safe.
+func base64JSON(v string) ([]byte, error) {
+	if b, err := base64.StdEncoding.DecodeString(v); err == nil {
+		return b, nil
+	}
+	return decodeBase64URL(v)
+}
