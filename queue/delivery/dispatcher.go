@@ -14,8 +14,8 @@ const (
 	maxClaim = 256
 	// minUnsettled is how many outcomes of a destination may wait for the store before no more attempts are started, at least.
 	minUnsettled = 64
-	// minLook is the least time between two looks at a store that says there is nothing, but tells to look at once.
-	minLook = 10 * time.Millisecond
+	// minLook is the least time between two looks at a store that gave nothing and told to look again at once.
+	minLook = time.Millisecond
 )
 
 // dispatcher starts the attempts of one destination and keeps the destination's state. It outlives the tables that name it.
@@ -154,6 +154,7 @@ func (d *dispatcher) start(claimed []queue.Claimed, t *target) (started int) {
 		started++
 	}
 	d.limiter.take(t.policy.Rate, started, now)
+	d.pace.started(&t.policy, d.inFlight, now)
 	to := d.breaker.state
 	d.mu.Unlock()
 	d.engine.breakerChanged(d.name, from, to)

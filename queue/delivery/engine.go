@@ -31,6 +31,9 @@ var (
 	ErrEngineClosed = errors.New("delivery engine is not running")
 )
 
+// finalGrace is how long Close goes on trying to store the outcomes of attempts that it had to cut.
+const finalGrace = 2 * time.Second
+
 // DefaultMaintainEvery is the time between two rounds of the janitor.
 const DefaultMaintainEvery = time.Minute
 
@@ -145,8 +148,8 @@ func (e *Engine) Start() error {
 }
 
 // Close stops claiming, waits for the attempts under way until ctx ends, then cuts them (they are given back and no attempt is spent), stores their outcomes
-// and joins every goroutine. Closing again waits for the first Close. It returns ctx's error if attempts were cut or outcomes could not be stored:
-// their deliveries are made again after their leases ran out. Close the store afterwards.
+// and joins every goroutine. Closing again waits for the first Close. It returns an error if attempts were cut or outcomes could not be stored; the deliveries of
+// the latter are made again. Close the store afterwards.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	was := e.phase
@@ -165,14 +168,12 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.roles.Wait()
 	cancelled := context.AfterFunc(ctx, e.cut)
 	e.workers.Wait()
-	early := !cancelled()
-	if err := e.settler.close(ctx); err != nil {
-		return err
+	if cancelled() {
+		return e.settler.close(ctx)
 	}
-	if early {
-		return ctx.Err()
-	}
-	return nil
+	final, cancel := e.Clock.WithTimeout(context.WithoutCancel(ctx), finalGrace)
+	defer cancel()
+	return errors.Join(ctx.Err(), e.settler.close(final))
 }
 
 // dispatcher returns the dispatcher of a destination and makes it at need. e.mu is held.

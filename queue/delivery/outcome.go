@@ -52,7 +52,7 @@ func decide(p *Policy, try *Try, r Result, now time.Time, random float64) outcom
 		Status: r.Status, Class: class, Error: cutText(r.Error, maxError), Response: r.Response[:min(len(r.Response), maxResponse)],
 	}
 	o := outcome{settlement: queue.Settlement{Attempt: attempt}, health: healthOf(v, r)}
-	o.sample = sample{health: o.health, latency: attempt.Duration, throttled: throttles(r, class)}
+	o.sample = sample{health: o.health, started: try.At, latency: attempt.Duration, throttled: throttles(r, class)}
 	if r.Latency > 0 {
 		o.sample.latency = r.Latency
 	}

@@ -107,7 +107,7 @@ func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) {
 	default:
 		d.breaker.finished(p.Breaker, probe, o.health == healthBad, now)
 	}
-	d.pace.finished(p, o.sample, d.inFlight, now)
+	d.pace.finished(p, o.sample, now)
 	if from != BreakerClosed && d.breaker.state == BreakerClosed {
 		d.pace.recover(now)
 	}
