@@ -1,0 +1,262 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/delivery"
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+const appName = "webhooks"
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App is Sluice, the webhook gateway: it keeps the events that `webhook` handlers accept in a durable store and delivers them to their destinations.
+// There is at most one in a configuration; it is made with its defaults when a `webhook` handler needs it and none is configured.
+type App struct {
+	// Where events are kept. Default: `badger` in the directory `webhooks` of Caddy's data directory.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=webhooks.stores inline_key=module"`
+
+	// After which age history is pruned. Pending and held deliveries never are.
+	Retain *Retain `json:"retain,omitempty"`
+
+	// The user's own providers by name: the same data as an entry of the built-in catalogue. An entry with the id of a
+	// built-in provider, or with `extends`, changes only the fields it sets.
+	Providers map[string]*ProviderConfig `json:"providers,omitempty"`
+
+	// Destinations by name: where events go and how.
+	Destinations map[string]*Destination `json:"destinations,omitempty"`
+
+	ctx     caddy.Context
+	logger  *zap.Logger
+	events  *caddyevents.App
+	store   StoreModule
+	metrics *metrics
+
+	mu      sync.Mutex
+	sources map[string]*Handler // by source name; filled by the handlers' Provision
+	inlines map[string]*Destination
+	runtime *runtime // acquired by Start or by the first request that comes before it
+	failed  error    // why acquiring failed
+	attach  *generation
+	stopped bool
+}
+
+// Retain says after which age history is pruned.
+type Retain struct {
+	// Events whose deliveries were all delivered, cancelled or filtered. Default: 7 days.
+	Delivered caddy.Duration `json:"delivered,omitempty"`
+	// Events with a dead delivery. Default: 30 days.
+	Dead caddy.Duration `json:"dead,omitempty"`
+	// Requests that were refused (the quarantine). Default: 24 hours.
+	Rejected caddy.Duration `json:"rejected,omitempty"`
+}
+
+const (
+	defaultRetainDelivered = 7 * 24 * time.Hour
+	defaultRetainDead      = 30 * 24 * time.Hour
+	defaultRetainRejected  = 24 * time.Hour
+)
+
+// ProviderConfig is a user's own provider.
+type ProviderConfig struct {
+	// The id of the provider that this one changes. Default: the built-in provider of the same name, if there is one.
+	Extends string `json:"extends,omitempty"`
+	verifiers.Spec
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: appName, New: func() caddy.Module { return new(App) }}
+}
+
+// Provision resolves the configuration. It touches neither the disk nor the network, because Caddy also provisions configurations that it never starts.
+func (app *App) Provision(ctx caddy.Context) error {
+	app.ctx, app.logger = ctx, ctx.Logger()
+	app.sources = make(map[string]*Handler)
+	app.inlines = make(map[string]*Destination)
+	app.metrics = registerMetrics(ctx.GetMetricsRegistry(), app)
+	if app.Retain == nil {
+		app.Retain = new(Retain)
+	}
+	setDefault(&app.Retain.Delivered, defaultRetainDelivered)
+	setDefault(&app.Retain.Dead, defaultRetainDead)
+	setDefault(&app.Retain.Rejected, defaultRetainRejected)
+
+	events, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("loading events app: %w", err)
+	}
+	app.events = events.(*caddyevents.App)
+
+	if app.StoreRaw == nil {
+		app.StoreRaw = json.RawMessage(`{"module":"badger"}`)
+	}
+	store, err := ctx.LoadModule(app, "StoreRaw")
+	if err != nil {
+		return fmt.Errorf("loading store: %w", err)
+	}
+	app.store = store.(StoreModule)
+
+	for _, name := range sortedKeys(app.Destinations) {
+		if err := app.Destinations[name].provision(ctx, app, name); err != nil {
+			return fmt.Errorf("destination %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func setDefault(d *caddy.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = caddy.Duration(value)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// register makes a source known. Caddy provisions a handler once for each server that has it: the same name twice is one source if the
+// configuration is the same, and an error if it is not.
+func (app *App) register(h *Handler) error {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	if other, ok := app.sources[h.Name]; ok {
+		if !other.sameConfig(h) {
+			return fmt.Errorf("source %q is configured twice with different options: give one of them another name with `name <name>`", h.Name)
+		}
+		return nil
+	}
+	app.sources[h.Name] = h
+	return nil
+}
+
+// registerInline makes the destination of a `forward <url>` known.
+func (app *App) registerInline(d *Destination) error {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	if _, ok := app.Destinations[d.name]; ok {
+		return fmt.Errorf("destination %q is declared, and an inline one has the same name", d.name)
+	}
+	app.inlines[d.name] = d
+	return nil
+}
+
+// Start opens the store, unless a configuration before this one did, and makes this configuration's routes the active ones.
+func (app *App) Start() error {
+	rt, err := app.acquire()
+	if err != nil {
+		return err
+	}
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	if app.attach == nil && !app.stopped {
+		app.attach = rt.attach(app)
+	}
+	return nil
+}
+
+// acquire returns the runtime this configuration shares with those before and after it. It is called by Start and by requests, because Caddy
+// starts apps in any order and the first request may come before Start.
+func (app *App) acquire() (*runtime, error) {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	if app.runtime != nil || app.failed != nil {
+		return app.runtime, app.failed
+	}
+	if app.stopped {
+		return nil, queue.ErrClosed
+	}
+	if app.runtime, app.failed = acquireRuntime(app.store, app.logger); app.failed != nil {
+		return nil, app.failed
+	}
+	if err := app.adoptHandshakeSecrets(app.ctx, app.runtime.store); err != nil {
+		app.logger.Error("secrets that handshakes brought cannot be read", zap.Error(err))
+	}
+	return app.runtime, nil
+}
+
+// Stop takes this configuration's routes away; an older configuration that still runs, or the next one, has its own. It does not close the store.
+func (app *App) Stop() error {
+	app.mu.Lock()
+	gen := app.attach
+	app.attach, app.stopped = nil, true
+	app.mu.Unlock()
+	if gen != nil {
+		gen.detach()
+	}
+	return nil
+}
+
+// Cleanup gives the store back; the last configuration that uses it closes it. Caddy calls it without Stop if loading fails late, and
+// also if Provision failed half-way: then nothing was acquired and nothing is given back.
+func (app *App) Cleanup() error {
+	if err := app.Stop(); err != nil {
+		return err
+	}
+	app.mu.Lock()
+	rt := app.runtime
+	app.runtime, app.failed = nil, queue.ErrClosed
+	app.mu.Unlock()
+	if rt == nil {
+		return nil
+	}
+	return rt.release()
+}
+
+// routes is the table that the engine delivers by.
+func (app *App) routes() *delivery.Routes {
+	table := &delivery.Routes{Destinations: make(map[string]*delivery.Destination)}
+	for _, all := range []map[string]*Destination{app.Destinations, app.inlines} {
+		for name, d := range all {
+			table.Destinations[name] = &delivery.Destination{Name: name, Policy: d.policy, Forwarder: d}
+		}
+	}
+	return table
+}
+
+func (app *App) retention() queue.Retention {
+	return queue.Retention{Delivered: time.Duration(app.Retain.Delivered), Dead: time.Duration(app.Retain.Dead)}
+}
+
+// errNoApp is what the admin API and the dashboard answer with when the gateway is not part of the running configuration.
+var errNoApp = errors.New("the running configuration has no webhooks")
+
+// activeApp returns the app of the running configuration.
+func activeApp() (*App, error) {
+	app, err := caddy.ActiveContext().AppIfConfigured(appName)
+	if err != nil {
+		return nil, errNoApp
+	}
+	return app.(*App), nil
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)
+
+// destinationNames are the configured destinations, inline ones included.
+func (app *App) destinationNames() []string {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	return append(sortedKeys(app.Destinations), sortedKeys(app.inlines)...)
+}

@@ -1,0 +1,379 @@
+package caddymodule
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("webhook", parseWebhook)
+	httpcaddyfile.RegisterDirectiveOrder("webhook", httpcaddyfile.Before, "respond")
+}
+
+func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(Handler)
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return handler, nil
+}
+
+// UnmarshalCaddyfile reads a source. Syntax:
+//
+//	webhook [<matcher>] <provider> {
+//	    name        <name>
+//	    secret      <secret>...
+//	    token       path|query:<name>|header:<Name> <secret>...
+//	    unsigned_ok
+//	    tolerance   <past> [<future>] | off
+//	    dedup       <window> [by <expr>...] | by <expr>... | off
+//	    ack         <status> [<body>]
+//	    ack         sync <duration>
+//	    deadline    <duration>
+//	    max_body    <size>
+//	    public_url  <url>
+//	    split       [on|off]
+//	    redact
+//	    mask        <path>...
+//	    forward     <destination>|<url>... {
+//	        ...
+//	    }
+//
+//	    # parameters of a scheme, or changes to the provider's
+//	    <parameter> <value>...
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if !d.AllArgs(&h.Provider) {
+		return d.Err("webhook: want exactly one provider, such as stripe or hmac; `caddy webhooks providers` lists them")
+	}
+	for d.NextBlock(0) {
+		if err := h.parseOption(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
+	switch d.Val() {
+	case "name":
+		return parseText(d, &h.Name, "the source's name")
+	case "secret":
+		return parseList(d, &h.Secrets, "secrets such as {env.STRIPE_SECRET}")
+	case "token":
+		return h.parseToken(d)
+	case "unsigned_ok":
+		h.UnsignedOK = true
+		return noArgs(d)
+	case "tolerance":
+		return h.parseTolerance(d)
+	case "dedup":
+		return h.parseDedup(d)
+	case "ack":
+		return h.parseAck(d)
+	case "deadline":
+		return parseDuration(d, &h.Deadline)
+	case "max_body":
+		var err error
+		h.MaxBody, err = parseSize(d)
+		return err
+	case "public_url":
+		return parseText(d, &h.PublicURL, "an address such as https://hooks.example.com")
+	case "split":
+		return h.parseSplit(d)
+	case "redact":
+		h.Redact = true
+		return noArgs(d)
+	case "mask":
+		return parseList(d, &h.Mask, "paths such as data.card.number")
+	case "forward":
+		return h.parseForward(d)
+	}
+	known, err := parseSpecOption(d, h.ensureSpec())
+	if err == nil && !known {
+		err = d.Errf("unrecognized option '%s' of webhook %s", d.Val(), h.Provider)
+	}
+	return err
+}
+
+func (h *Handler) ensureSpec() *verifiers.Spec {
+	if h.Spec == nil {
+		h.Spec = new(verifiers.Spec)
+	}
+	return h.Spec
+}
+
+func noArgs(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	if d.NextArg() {
+		return d.Errf("%s takes no arguments", name)
+	}
+	return nil
+}
+
+func (h *Handler) parseToken(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Err("token: want a place (path, query:<name> or header:<Name>) and one or more secrets")
+	}
+	if h.Token != nil {
+		return d.Err("token is already specified")
+	}
+	if _, err := newTokenGuard(args[0], nil); err != nil {
+		return d.WrapErr(err)
+	}
+	h.Token = &Token{Place: args[0], Secrets: args[1:]}
+	return nil
+}
+
+func (h *Handler) parseTolerance(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 || len(args) > 2 {
+		return d.Err("tolerance: want <past> [<future>], such as 5m, or off")
+	}
+	limits := make([]*verifiers.Duration, 2)
+	for i, text := range args {
+		limit, err := verifiers.ParseDuration(text)
+		if err != nil || limit == 0 {
+			return d.Errf("tolerance: invalid duration '%s': want one such as 5m, or off", text)
+		}
+		limits[i] = &limit
+	}
+	if len(args) == 1 && *limits[0] == verifiers.Off {
+		limits[1] = limits[0]
+	}
+	spec := h.ensureSpec()
+	spec.Timestamp.Past, spec.Timestamp.Future = limits[0], limits[1]
+	return nil
+}
+
+func (h *Handler) parseDedup(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if h.Dedup != nil {
+		return d.Err("dedup is already specified")
+	}
+	dedup := new(Dedup)
+	h.Dedup = dedup
+	switch {
+	case len(args) == 0:
+		return d.Err("dedup: want <window> [by <expr>...], or off")
+	case args[0] == "off":
+		dedup.Off = true
+		args = args[1:]
+	case args[0] != "by":
+		if err := durationInto(&dedup.Window, args[0]); err != nil {
+			return d.Errf("dedup: %v: want a window such as 72h or 7d, or off", err)
+		}
+		args = args[1:]
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	if dedup.Off || args[0] != "by" || len(args) == 1 {
+		return d.Errf("dedup: unexpected '%s': want <window> [by <expr>...], or off", args[0])
+	}
+	dedup.By = args[1:]
+	if _, err := parseExprs(dedup.By); err != nil {
+		return d.Errf("dedup by: %v", err)
+	}
+	return nil
+}
+
+func (h *Handler) parseAck(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if h.Ack == nil {
+		h.Ack = new(Ack)
+	}
+	if len(args) == 2 && args[0] == "sync" {
+		if err := durationInto(&h.Ack.Sync, args[1]); err != nil {
+			return d.Errf("ack sync: %v: want a time such as 2s", err)
+		}
+		return nil
+	}
+	if len(args) == 0 || len(args) > 2 {
+		return d.Err("ack: want <status> [<body>], or sync <duration>")
+	}
+	status, err := strconv.Atoi(args[0])
+	if err != nil || status < 200 || status > 299 {
+		return d.Errf("ack: invalid status '%s': want one from 200 to 299", args[0])
+	}
+	h.Ack.Status = status
+	if len(args) == 2 {
+		h.Ack.Body = args[1]
+	}
+	return nil
+}
+
+func (h *Handler) parseSplit(d *caddyfile.Dispenser) error {
+	on := true
+	if d.NextArg() {
+		switch d.Val() {
+		case "on":
+		case "off":
+			on = false
+		default:
+			return d.Errf("split: unexpected '%s': want on or off", d.Val())
+		}
+	}
+	h.Split = &on
+	return noArgs(d)
+}
+
+// parseForward reads a forward. Syntax:
+//
+//	forward <destination>|<url>... {
+//	    events    <glob>...
+//	    when      <CEL expression>
+//	    format    cloudevents | cloudevents_binary | original
+//	    transform jq <program>
+//	    order     by <expr>... [park <attempts>]
+//	    enrich    <url> {
+//	        header <name> <value>
+//	        into   <path>
+//	    }
+//
+//	    # with a url: all options of a destination
+//	}
+func (h *Handler) parseForward(d *caddyfile.Dispenser) error {
+	to := d.RemainingArgs()
+	if len(to) == 0 {
+		return d.Err("forward: want the name of a destination, or a URL")
+	}
+	f := new(Forward)
+	if strings.Contains(to[0], "/") || strings.Contains(to[0], ":") {
+		f.Inline = &Destination{To: to}
+	} else if len(to) > 1 {
+		return d.Errf("forward: unexpected '%s': want one name; write another forward for another destination", to[1])
+	} else {
+		f.Destination = to[0]
+	}
+	var opts destinationOptions
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		known, err := f.parseOption(d)
+		if !known && err == nil && f.Inline != nil {
+			known, err = opts.parse(d, f.Inline)
+		}
+		if err != nil {
+			return err
+		}
+		if !known {
+			return d.Errf("unrecognized option '%s' of forward: want events, when, format, transform, order or enrich; with a URL, also the options of a destination", d.Val())
+		}
+	}
+	if f.Inline != nil {
+		if err := opts.finish(d, f.Inline); err != nil {
+			return err
+		}
+	}
+	h.Forwards = append(h.Forwards, f)
+	return nil
+}
+
+// parseOption reads the option of a forward at the cursor; known is false if it is none.
+func (f *Forward) parseOption(d *caddyfile.Dispenser) (known bool, err error) {
+	switch d.Val() {
+	case "events":
+		if err = parseList(d, &f.Events, "globs such as invoice.* or !invoice.draft"); err == nil {
+			if _, globErr := newTypeFilter(f.Events); globErr != nil {
+				err = d.WrapErr(globErr)
+			}
+		}
+	case "when":
+		if err = parseText(d, &f.When, "a CEL expression in quotes or backticks"); err == nil {
+			if _, celErr := newCondition(f.When); celErr != nil {
+				err = d.WrapErr(celErr)
+			}
+		}
+	case "format":
+		if err = parseText(d, &f.Format, "cloudevents, cloudevents_binary or original"); err == nil {
+			if _, formatErr := checkFormat(f.Format, nil); formatErr != nil {
+				err = d.WrapErr(formatErr)
+			}
+		}
+	case "transform":
+		err = f.parseTransform(d)
+	case "order":
+		err = f.parseOrder(d)
+	case "enrich":
+		err = f.parseEnrich(d)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func (f *Forward) parseTransform(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 || args[0] != "jq" {
+		return d.Err("transform: want `transform jq <program>`, with the program in quotes or backticks")
+	}
+	if _, err := newTransform(args[1]); err != nil {
+		return d.WrapErr(err)
+	}
+	f.Transform = args[1]
+	return nil
+}
+
+func (f *Forward) parseOrder(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 || args[0] != "by" {
+		return d.Err("order: want `order by <expr>... [park <attempts>]`")
+	}
+	args = args[1:]
+	if n := len(args); n > 2 && args[n-2] == "park" {
+		park, err := atoiPositive(args[n-1])
+		if err != nil {
+			return d.Errf("order: invalid number of attempts '%s' after park: want 1 or more", args[n-1])
+		}
+		f.Park, args = park, args[:n-2]
+	}
+	if _, err := parseExprs(args); err != nil {
+		return d.Errf("order by: %v", err)
+	}
+	f.OrderBy = args
+	return nil
+}
+
+func (f *Forward) parseEnrich(d *caddyfile.Dispenser) error {
+	if f.Enrich != nil {
+		return d.Err("enrich is already specified")
+	}
+	f.Enrich = new(Enrich)
+	if !d.AllArgs(&f.Enrich.URL) {
+		return d.Err("enrich: want exactly one URL")
+	}
+	if err := new(enrichment).parseURL(f.Enrich.URL); err != nil {
+		return d.WrapErr(err)
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "header":
+			var name, value string
+			if !d.AllArgs(&name, &value) {
+				return d.Err("header: want a name and a value")
+			}
+			if f.Enrich.Headers == nil {
+				f.Enrich.Headers = make(map[string]string)
+			}
+			f.Enrich.Headers[name] = value
+		case "into":
+			if err := parseText(d, &f.Enrich.Into, "a path such as data"); err != nil {
+				return err
+			}
+		default:
+			return d.Errf("unrecognized option '%s' of enrich: want header or into", d.Val())
+		}
+	}
+	return nil
+}
+
+var (
+	_ caddyfile.Unmarshaler = (*Handler)(nil)
+)

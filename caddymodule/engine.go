@@ -1,0 +1,131 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/delivery"
+)
+
+// runtimes holds one runtime per store across all configurations that Caddy has loaded at a time, keyed by what the store says is one and the same.
+var runtimes = caddy.NewUsagePool()
+
+// closeTimeout bounds how long the last configuration waits for attempts in flight; what is not settled by then is delivered again at the next start.
+const closeTimeout = 15 * time.Second
+
+// StoreModule is a Caddy module in the namespace webhooks.stores.
+type StoreModule interface {
+	// Key is the same for two configurations of one and the same store, such as the canonical path of its directory.
+	Key() (string, error)
+	// Open opens the store. It is called once for each Key, and not before the configuration starts.
+	Open(logger *zap.Logger) (queue.Store, error)
+	// Reconfigure applies this configuration to an open store of the same Key that another configuration opened. What cannot be changed in
+	// an open store is an error that says so.
+	Reconfigure(open queue.Store) error
+}
+
+// runtime is what survives reloads: an open store and the delivery engine on it.
+type runtime struct {
+	key    string
+	store  queue.Store
+	engine *delivery.Engine
+	hub    *observerHub
+	logger *zap.Logger
+}
+
+// acquireRuntime opens the store or joins the runtime that has it open.
+func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
+	key, err := module.Key()
+	if err != nil {
+		return nil, fmt.Errorf("locating store: %w", err)
+	}
+	value, loaded, err := runtimes.LoadOrNew(key, func() (caddy.Destructor, error) {
+		return openRuntime(key, module, caddy.Log().Named(appName))
+	})
+	if err != nil {
+		return nil, err
+	}
+	rt := value.(*runtime)
+	if loaded {
+		if err := module.Reconfigure(rt.store); err != nil {
+			if releaseErr := rt.release(); releaseErr != nil {
+				logger.Error("giving the store back", zap.Error(releaseErr))
+			}
+			return nil, err
+		}
+	}
+	return rt, nil
+}
+
+// openRuntime logs with a logger of the process, because it outlives the configuration that opens it.
+func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, error) {
+	store, err := module.Open(logger.Named("store"))
+	if err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	rt := &runtime{key: key, store: store, logger: logger, hub: newObserverHub(logger)}
+	rt.engine = delivery.NewEngine(delivery.Options{
+		Store: store, Logger: logger.Named("delivery"), Observer: rt.hub, Retention: rt.hub.retention,
+	})
+	if err := rt.engine.Start(); err != nil {
+		rt.hub.close()
+		return nil, errors.Join(fmt.Errorf("starting delivery: %w", err), store.Close())
+	}
+	return rt, nil
+}
+
+// release gives one reference back; the last one closes the store.
+func (rt *runtime) release() error {
+	_, err := runtimes.Delete(rt.key)
+	return err
+}
+
+// Destruct implements caddy.Destructor: no configuration uses the store any more.
+func (rt *runtime) Destruct() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := rt.engine.Close(ctx); err != nil {
+		rt.logger.Warn("attempts in flight were cut off; they are made again at the next start", zap.Error(err))
+	}
+	rt.hub.close()
+	return rt.store.Close()
+}
+
+// generation is one configuration's time in the runtime.
+type generation struct {
+	once   sync.Once
+	rt     *runtime
+	app    *App
+	routes *delivery.Generation
+}
+
+// attach makes app's routes the active ones until they are detached or a newer configuration attaches.
+func (rt *runtime) attach(app *App) *generation {
+	gen := &generation{rt: rt, app: app}
+	rt.hub.push(app)
+	gen.routes = rt.engine.Attach(app.routes())
+	return gen
+}
+
+func (gen *generation) detach() {
+	gen.once.Do(func() {
+		gen.routes.Detach()
+		gen.rt.hub.remove(gen.app)
+	})
+}
+
+// stats returns the store's counters.
+func (rt *runtime) stats(ctx context.Context) (queue.Stats, error) {
+	inspector, ok := rt.store.(queue.Inspector)
+	if !ok {
+		return queue.Stats{}, delivery.ErrUnsupported
+	}
+	return inspector.Stats(ctx)
+}

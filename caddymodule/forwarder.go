@@ -1,0 +1,229 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/delivery"
+)
+
+const userAgent = "Sluice-Webhooks/1.0"
+
+// Forward makes one attempt: the event becomes a request that runs through Caddy's reverse_proxy. It implements [delivery.Forwarder].
+func (d *Destination) Forward(ctx context.Context, try *delivery.Try) delivery.Result {
+	m, result := d.compose(ctx, try)
+	if m == nil {
+		return result
+	}
+	answer := newRecorder(attemptAnswerKept)
+	if waiters.waited(try.Event) {
+		answer.keep = maxAnswerRead
+	}
+	result = d.send(ctx, try, m, answer)
+	waiters.hand(try.Event, syncReply{status: result.Status, contentType: answer.header.Get("Content-Type"), body: answer.body.Bytes()})
+	return result
+}
+
+// forwardOf says how events of a source are sent here. A source that is gone, or a replay from elsewhere, takes the destination's own format.
+func (d *Destination) forwardOf(source string) *Forward {
+	if f, ok := d.forwardBy[source]; ok {
+		return f
+	}
+	return &Forward{destination: d}
+}
+
+// compose builds the message; if that fails, it is nil and the result says why.
+func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message, delivery.Result) {
+	e, f := try.Event, d.forwardOf(try.Event.Source)
+	payload, replaced := e.Body, false
+	if f.Enrich != nil || f.program != nil {
+		json, ok := payloadJSON(e.Header, payload)
+		if !ok {
+			return nil, delivery.Result{Class: classTransform, Error: "payload is neither JSON nor a form", Permanent: true}
+		}
+		payload, replaced = json, true
+	}
+	var err error
+	if f.Enrich != nil {
+		if payload, err = f.Enrich.request.apply(ctx, try.At, e, payload); err != nil {
+			return nil, delivery.Result{Class: classEnrich, Error: err.Error(), Permanent: errors.Is(err, errNotEnrichable)}
+		}
+	}
+	if f.program != nil {
+		if payload, err = f.program.run(ctx, payload); err != nil {
+			return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: true}
+		}
+	}
+	format := f.Format
+	if format == "" {
+		format = d.Format
+	}
+	m, err := render(format, e, payload, replaced)
+	if err != nil {
+		return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: true}
+	}
+	if err := d.address(ctx, try, f, format, &m); err != nil {
+		return nil, delivery.Result{Class: delivery.ClassInternal, Error: err.Error()}
+	}
+	return &m, delivery.Result{}
+}
+
+// address writes the headers that every forwarded request carries, the configured ones, the credentials and the signatures.
+func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward, format string, m *message) error {
+	h := m.header
+	if h.Get("User-Agent") == "" {
+		h.Set("User-Agent", userAgent)
+	}
+	h.Set("Webhook-Attempt", strconv.Itoa(try.Attempt))
+	if try.Event.TraceParent != "" {
+		h.Set("Traceparent", try.Event.TraceParent)
+		if try.Event.TraceState != "" {
+			h.Set("Tracestate", try.Event.TraceState)
+		}
+	}
+	// a provider that itself signs by Standard Webhooks has these three headers covered by its signature, so in the original they stay untouched
+	if format != formatOriginal || d.Sign != nil || h.Get("Webhook-Signature") == "" {
+		h.Set("Webhook-Id", try.Event.ID.String())
+		h.Set("Webhook-Timestamp", strconv.FormatInt(try.At.Unix(), 10))
+		h.Del("Webhook-Signature")
+	}
+	if err := d.signer.sign(m, try, f.provider, d.target); err != nil {
+		return fmt.Errorf("signing: %w", err)
+	}
+	return d.auth.authorize(ctx, try.At, h)
+}
+
+// send runs the message through reverse_proxy and reads the outcome.
+func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, answer *recorder) delivery.Result {
+	phases := new(connectPhases)
+	req, err := d.request(phases.trace(ctx), try.Event, m)
+	if err != nil {
+		return delivery.Result{Class: delivery.ClassInternal, Error: err.Error()}
+	}
+	started := time.Now()
+	err = d.roundTrip(answer, req)
+	result := delivery.Result{Status: answer.status, Response: answer.body.Bytes(), Latency: time.Since(started)}
+	if err != nil || answer.cut {
+		result.Class, result.Error = phases.classify(ctx, err, answer)
+		if answer.status == 0 {
+			result.Response = nil
+		}
+		return result
+	}
+	if answer.status == http.StatusTooManyRequests || answer.status == http.StatusServiceUnavailable {
+		result.RetryAfter = retryAfter(answer.header.Get("Retry-After"), time.Now())
+	}
+	return result
+}
+
+// request prepares the request as Caddy's server prepares those that it received.
+func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) (*http.Request, error) {
+	target := *d.target
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(m.body))
+	if err != nil {
+		return nil, fmt.Errorf("building the request: %w", err)
+	}
+	req.Header = m.header
+	req.RequestURI = target.RequestURI()
+	req.RemoteAddr = remoteAddr(e.ClientIP)
+	repl := caddy.NewReplacer()
+	for name, value := range map[string]string{
+		"id": e.ID.String(), "event_id": e.EventID, "type": e.Type, "source": e.Source, "provider": e.Provider, "destination": d.name,
+	} {
+		repl.Set("webhook."+name, value)
+	}
+	if d.Headers != nil {
+		d.Headers.ApplyTo(req.Header, repl)
+	}
+	return caddyhttp.PrepareRequest(req, repl, nil, outgoingServer), nil
+}
+
+// roundTrip calls reverse_proxy, which aborts by a panic when an answer breaks off after its header was passed on.
+func (d *Destination) roundTrip(w *recorder, req *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler { //nolint:errorlint // the very value is what is thrown
+				panic(p)
+			}
+			err = errBrokeOff
+		}
+	}()
+	return d.proxy.ServeHTTP(w, req, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
+}
+
+// retryAfter reads a Retry-After header: seconds or a date.
+func retryAfter(value string, now time.Time) time.Duration {
+	if value == "" {
+		return 0
+	}
+	if n, err := strconv.ParseInt(value, 10, 32); err == nil {
+		return time.Duration(max(n, 0)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+const (
+	attemptAnswerKept = 512     // bytes of an answer that an attempt's record keeps
+	maxAnswerRead     = 1 << 20 // bytes of an answer that are read at all
+)
+
+// errEnough ends the reading of an answer that is larger than anybody wants.
+var errEnough = errors.New("answer is larger than is read")
+
+// recorder is the ResponseWriter of an attempt: it keeps the status, the header and the first bytes of the body.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+	keep   int
+	read   int
+	enough bool // the body was cut by us
+	cut    bool // the body was cut by the application
+}
+
+func newRecorder(keep int) *recorder { return &recorder{header: make(http.Header), keep: keep} }
+
+func (w *recorder) Header() http.Header { return w.header }
+
+func (w *recorder) WriteHeader(status int) {
+	if status >= 200 && w.status == 0 { // 1xx are not the answer
+		w.status = status
+	}
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.read += len(p)
+	if room := w.keep - w.body.Len(); room > 0 {
+		w.body.Write(p[:min(room, len(p))])
+	}
+	if w.read > maxAnswerRead {
+		w.enough = true
+		return 0, errEnough
+	}
+	return len(p), nil
+}
+
+// Flush implements http.Flusher; there is nobody to flush to.
+func (w *recorder) Flush() {}
+
+var (
+	_ delivery.Forwarder = (*Destination)(nil)
+	_ http.Flusher       = (*recorder)(nil)
+	_ io.Writer          = (*recorder)(nil)
+)

@@ -1,0 +1,107 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// Keys of the store's metadata under which a source keeps what handshakes brought.
+const (
+	metaHandshakeSecret  = "handshake/secret/"
+	metaHandshakeSurface = "handshake/surface/"
+)
+
+// answerHandshake answers a provider's question. Signed ones are answered after verification, the others before.
+func (h *Handler) answerHandshake(ctx context.Context, w http.ResponseWriter, req *verifiers.Request, verified bool) (done bool, err error) {
+	if len(h.provider.Spec().Handshakes) == 0 {
+		return false, nil
+	}
+	reply, ok, err := h.provider.Challenge(ctx, req, h.secrets.get(req.At), verified)
+	if !ok || err != nil {
+		return false, err
+	}
+	if h.token != nil && !verified {
+		if err := h.token.check(req); err != nil {
+			return false, err
+		}
+	}
+	if err := h.completeHandshake(ctx, reply); err != nil {
+		return false, err
+	}
+	h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, resultHandshake).Inc()
+	h.logger.Info("handshake answered", zap.String("method", req.Method), zap.Int("status", reply.Status), zap.String("client_ip", req.ClientIP))
+	header := w.Header()
+	for name, value := range reply.Header {
+		header.Set(name, value)
+	}
+	if reply.ContentType != "" {
+		header.Set("Content-Type", reply.ContentType)
+	}
+	if reply.Status != http.StatusNoContent {
+		header.Set("Content-Length", strconv.Itoa(len(reply.Body)))
+	}
+	w.WriteHeader(reply.Status)
+	_, _ = w.Write(reply.Body) // a provider that is gone asks again
+	return true, nil
+}
+
+// completeHandshake does what must have happened before the answer leaves: a secret is kept, an address visited, a token put where the operator finds it.
+func (h *Handler) completeHandshake(ctx context.Context, reply verifiers.Reply) error {
+	if reply.Visit != "" {
+		u, err := url.Parse(reply.Visit)
+		if err != nil {
+			return fmt.Errorf("%w: address to visit", verifiers.ErrMalformed)
+		}
+		// the provider's data pinned the host when the reply was made; a redirect must not lead elsewhere
+		if _, err := keyFetcher.Fetch(ctx, reply.Visit, func(host string) bool { return host == u.Hostname() }); err != nil {
+			return fmt.Errorf("visiting the confirmation address: %w", err)
+		}
+	}
+	if len(reply.StoreSecret) > 0 {
+		if err := h.putMeta(ctx, metaHandshakeSecret+h.Name, reply.StoreSecret); err != nil {
+			return fmt.Errorf("keeping the secret of a handshake: %w", err)
+		}
+		h.secrets.add(reply.StoreSecret)
+	}
+	if reply.Surface != "" {
+		if err := h.putMeta(ctx, metaHandshakeSurface+h.Name, []byte(reply.Surface)); err != nil {
+			return fmt.Errorf("keeping the token of a handshake: %w", err)
+		}
+		h.logger.Warn("the provider asks for a token to be pasted into its dashboard: see `caddy webhooks sources`")
+	}
+	return nil
+}
+
+func (h *Handler) putMeta(ctx context.Context, key string, value []byte) error {
+	rt, err := h.app.acquire()
+	if err != nil {
+		return err
+	}
+	meta, ok := rt.store.(queue.Metadata)
+	if !ok {
+		return fmt.Errorf("%w: store keeps no metadata", queue.ErrClosed)
+	}
+	return meta.PutMeta(ctx, key, value)
+}
+
+// adoptHandshakeSecrets makes secrets live that handshakes brought before a restart.
+func (app *App) adoptHandshakeSecrets(ctx context.Context, store queue.Store) error {
+	meta, ok := store.(queue.Metadata)
+	if !ok {
+		return nil
+	}
+	return meta.ListMeta(ctx, metaHandshakeSecret, "", func(key string, value []byte) bool {
+		if h, ok := app.sources[key[len(metaHandshakeSecret):]]; ok {
+			h.secrets.add(append([]byte(nil), value...))
+		}
+		return true
+	})
+}

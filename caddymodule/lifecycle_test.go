@@ -1,0 +1,255 @@
+package caddymodule
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+const lifecycleSite = `webhook github {
+	secret %s
+	forward %s/hooks {
+		retry exponential 50ms 100ms for 1h
+	}
+}`
+
+// sender posts events with ids of its own until it is stopped, and remembers which were acked.
+type sender struct {
+	wg    sync.WaitGroup
+	stop  chan struct{}
+	mu    sync.Mutex
+	acked map[string]bool
+	other map[int]int // statuses that are not 2xx
+}
+
+func startSender(t *testing.T, g *gateway, prefix string, writers int) *sender {
+	s := &sender{stop: make(chan struct{}), acked: make(map[string]bool), other: make(map[int]int)}
+	github := provider(t, "github")
+	for w := range writers {
+		s.wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-s.stop:
+					return
+				default:
+				}
+				id := fmt.Sprintf("%s-%d-%d", prefix, w, i)
+				req := signedRequest(t, github, testSecret, "http://"+g.addr+"/", `{"id":"`+id+`"}`, time.Now())
+				req.Header.Set("X-Github-Delivery", id)
+				req.Header.Set("X-Github-Event", "push")
+				status, err := post("http://"+g.addr+"/", req.Header, req.Body)
+				s.mu.Lock()
+				switch {
+				case err == nil && status == 200:
+					s.acked[id] = true
+				case err == nil:
+					s.other[status]++
+				}
+				s.mu.Unlock()
+			}
+		})
+	}
+	return s
+}
+
+func post(address string, header http.Header, body []byte) (int, error) {
+	req, err := http.NewRequest(http.MethodPost, address, strings.NewReader(string(body)))
+	if err != nil {
+		return 0, err
+	}
+	req.Header = header
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+func (s *sender) finish() map[string]bool {
+	close(s.stop)
+	s.wg.Wait()
+	return s.acked
+}
+
+// count waits until at least n events were acked.
+func (s *sender) await(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d events acked", n), func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.acked) >= n
+	})
+}
+
+// deliveredIDs counts how often each event arrived at the application.
+func deliveredIDs(app *application) map[string]int {
+	counts := make(map[string]int)
+	for _, r := range app.all() {
+		_, rest, _ := strings.Cut(string(r.body), `"data":{"id":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		counts[id]++
+	}
+	return counts
+}
+
+func wantAllDeliveredOnce(t *testing.T, app *application, acked map[string]bool) {
+	t.Helper()
+	eventually(t, "every acked event was delivered", func() bool {
+		counts := deliveredIDs(app)
+		for id := range acked {
+			if counts[id] == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	for id, n := range deliveredIDs(app) {
+		if n != 1 {
+			t.Errorf("%s was delivered %d times", id, n)
+		}
+	}
+}
+
+func TestReloadUnderLoad(t *testing.T) {
+	app := startApplication(t, nil)
+	site := fmt.Sprintf(lifecycleSite, testSecret, app.URL)
+	g := startGateway(t, "", site)
+	s := startSender(t, g, "reload", 4)
+	for i := range 6 {
+		s.await(t, (i+1)*30)
+		if err := g.load("", site+fmt.Sprintf("\nheader X-Generation %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.await(t, 240)
+	acked := s.finish()
+	for status, n := range s.other {
+		t.Errorf("%d requests got %d during reloads", n, status)
+	}
+	wantAllDeliveredOnce(t, app, acked)
+}
+
+func TestFailingReloadsLeaveTheGatewayRunning(t *testing.T) {
+	app := startApplication(t, nil)
+	site := fmt.Sprintf(lifecycleSite, testSecret, app.URL)
+	g := startGateway(t, "", site)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := startSender(t, g, "failing", 4)
+	for name, broken := range map[string]string{
+		"provisioning of a destination fails":    strings.Replace(site, "retry", "proxy {\n transport http {\n tls_trust_pool file /does/not/exist\n }\n }\n retry", 1),
+		"provisioning of a source fails":         site + "\nhandle /other {\n webhook stripe {\n name other\n secret {env.SLUICE_TEST_NOT_SET}\n}\n}",
+		"two sources of one name":                site + "\nhandle /other {\n webhook stripe {\n name github\n secret x\n}\n}",
+		"another app fails to start":             site + "\n}\nhttp://" + taken.Addr().String() + " {\n respond hello",
+		"an unknown directive inside the source": strings.Replace(site, "secret", "sekret", 1),
+	} {
+		s.mu.Lock()
+		before := len(s.acked)
+		s.mu.Unlock()
+		if err := g.load("", broken); err == nil {
+			t.Errorf("%s: loading succeeded", name)
+		}
+		s.await(t, before+30)
+	}
+	acked := s.finish()
+	for status, n := range s.other {
+		t.Errorf("%d requests got %d", n, status)
+	}
+	wantAllDeliveredOnce(t, app, acked)
+}
+
+func TestValidateBesideALiveServer(t *testing.T) {
+	app := startApplication(t, nil)
+	site := fmt.Sprintf(lifecycleSite, testSecret, app.URL)
+	g := startGateway(t, "", site)
+	for range 3 {
+		config, err := adapt(g.caddyfile("", site))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(config); err != nil {
+			t.Fatalf("validating the running configuration: %v", err)
+		}
+	}
+	resp, _ := g.sendSigned(provider(t, "github"), testSecret, "/", `{"id":"after"}`, time.Now())
+	if resp.StatusCode != 200 {
+		t.Fatalf("after validating: %d", resp.StatusCode)
+	}
+	app.await(t, 1)
+}
+
+// A request may outlive its handler's configuration: if the reload removed the gateway, it must not get a 2xx.
+func TestRequestThatOutlivesTheGateway(t *testing.T) {
+	g := startGateway(t, "", fmt.Sprintf("webhook github {\n secret %s\n}", testSecret))
+	req := signedRequest(t, provider(t, "github"), testSecret, "http://"+g.addr+"/", `{"id":"late"}`, time.Now())
+	conn, err := net.Dial("tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n", g.addr, len(req.Body))
+	if err := req.Header.Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "\r\n")
+	reader := bufio.NewReader(conn)
+	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") { // the handler reads the body now
+		t.Fatalf("%q %v", line, err)
+	}
+	if _, err := reader.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(req.Body); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		return // the connection was closed: the provider counts a failure, and that is right
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	wantProblem(t, resp, string(body), 503)
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
+
+func TestStateSurvivesRemovalAndReturn(t *testing.T) {
+	down := startApplication(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	site := fmt.Sprintf(lifecycleSite, testSecret, down.URL)
+	g := startGateway(t, "", site)
+	github := provider(t, "github")
+	for i := range 5 {
+		if resp, _ := g.sendSigned(github, testSecret, "/", fmt.Sprintf(`{"id":"kept-%d"}`, i), time.Now()); resp.StatusCode != 200 {
+			t.Fatalf("ack: %d", resp.StatusCode)
+		}
+	}
+	down.await(t, 5)
+	if err := caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.load("", "respond gone"); err != nil { // the gateway is there, its source and destination are not
+		t.Fatal(err)
+	}
+	up := startApplication(t, nil)
+	if err := g.load(fmt.Sprintf("destination github-%s-hooks {\n to %s\n}", strings.NewReplacer("http://", "", ":", "-").Replace(down.URL), up.URL), "respond back"); err != nil {
+		t.Fatal(err)
+	}
+	up.await(t, 5)
+}

@@ -1,0 +1,141 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Results of a request, as the label of caddy_webhooks_requests_total.
+const (
+	resultAccepted  = "accepted"
+	resultDuplicate = "duplicate"
+	resultRefused   = "refused"
+	resultHandshake = "handshake"
+	resultError     = "error"
+)
+
+// metrics are the collectors of the process. Caddy makes a new registry for each configuration and the collectors are registered with each of
+// them, so that counters go on over a reload.
+type metrics struct {
+	requests   *prometheus.CounterVec
+	refused    *prometheus.CounterVec
+	ack        *prometheus.HistogramVec
+	verify     *prometheus.HistogramVec
+	secretUsed *prometheus.GaugeVec
+	secretHits *prometheus.CounterVec
+	attempts   *prometheus.CounterVec
+	attemptSec *prometheus.HistogramVec
+	age        *prometheus.HistogramVec
+	deliveries *prometheus.CounterVec
+	breaker    *prometheus.GaugeVec
+}
+
+var processMetrics = newMetrics()
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "caddy", Subsystem: "webhooks", Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "caddy", Subsystem: "webhooks", Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "caddy", Subsystem: "webhooks", Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+		}, []string{label})
+	}
+	fast := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	slow := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	ages := []float64{.01, .1, 1, 10, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 72 * 3600}
+	return &metrics{
+		requests:   counter("requests_total", "Requests from providers by what became of them.", "source", "provider", "result"),
+		refused:    counter("refused_total", "Refused requests by reason.", "source", "reason"),
+		ack:        histogram("ack_seconds", "Time from the first byte of a request to its 2xx.", fast, "source"),
+		verify:     histogram("verify_seconds", "Time to verify a request.", []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}, "source"),
+		secretUsed: gauge("secret_last_used_timestamp_seconds", "When a live secret last verified a request, by its place in the configuration.", "source", "index"),
+		secretHits: counter("secret_matches_total", "Requests that a live secret verified, by its place in the configuration.", "source", "index"),
+		attempts:   counter("attempts_total", "Attempts by outcome: delivered, or the class of the failure.", "destination", "outcome"),
+		attemptSec: histogram("attempt_seconds", "Time an attempt took.", slow, "destination"),
+		age:        histogram("delivery_age_seconds", "Age of an event when it was delivered.", ages, "destination"),
+		deliveries: counter("deliveries_total", "Deliveries that came to an end, by state.", "destination", "state"),
+		breaker:    gauge("breaker_open", "1 while the destination's breaker is open or half open.", "destination"),
+	}
+}
+
+// registerMetrics registers the process's collectors, and one that reads the store and engine of this configuration.
+func registerMetrics(registry *prometheus.Registry, app *App) *metrics {
+	m := processMetrics
+	for _, c := range []prometheus.Collector{
+		m.requests, m.refused, m.ack, m.verify, m.secretUsed, m.secretHits, m.attempts, m.attemptSec, m.age, m.deliveries, m.breaker,
+		&storeCollector{app: app},
+	} {
+		var already prometheus.AlreadyRegisteredError
+		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+			panic(err) // two collectors of this package contradict each other
+		}
+	}
+	return m
+}
+
+// storeCollector reads gauges when they are asked for, in place of a loop that sets them.
+type storeCollector struct{ app *App }
+
+var (
+	descPending = prometheus.NewDesc("caddy_webhooks_pending", "Deliveries that are pending, leased or held.", []string{"destination"}, nil)
+	descOldest  = prometheus.NewDesc("caddy_webhooks_oldest_pending_seconds", "Age of the oldest pending delivery's event; 0 if none is pending.",
+		[]string{"destination"}, nil)
+	descDead   = prometheus.NewDesc("caddy_webhooks_dead", "Dead deliveries that are kept.", []string{"destination"}, nil)
+	descBytes  = prometheus.NewDesc("caddy_webhooks_store_bytes", "Bytes that the store uses on disk.", nil, nil)
+	descFree   = prometheus.NewDesc("caddy_webhooks_store_free_bytes", "Bytes free on the store's disk.", nil, nil)
+	descEvents = prometheus.NewDesc("caddy_webhooks_store_events", "Events that the store keeps.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *storeCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descPending, descOldest, descDead, descBytes, descFree, descEvents} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. A gateway that is not running yet, or a store that fails, has no gauges.
+func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
+	c.app.mu.Lock()
+	rt := c.app.runtime
+	c.app.mu.Unlock()
+	if rt == nil {
+		return
+	}
+	stats, err := rt.stats(context.Background())
+	if err != nil {
+		return
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	names := make(map[string]bool)
+	for name := range stats.Destinations {
+		names[name] = true
+	}
+	for _, name := range c.app.destinationNames() { // one that has seen no event yet shows a zero, so that alerts can rely on it
+		names[name] = true
+	}
+	for name := range names {
+		s := stats.Destinations[name]
+		gauge(descPending, float64(s.Pending), name)
+		gauge(descDead, float64(s.Dead), name)
+		age := 0.0
+		if !s.OldestPending.IsZero() {
+			age = now().Sub(s.OldestPending).Seconds()
+		}
+		gauge(descOldest, age, name)
+	}
+	gauge(descBytes, float64(stats.Bytes))
+	gauge(descEvents, float64(stats.Events))
+	if stats.FreeBytes >= 0 {
+		gauge(descFree, float64(stats.FreeBytes))
+	}
+}

@@ -1,0 +1,90 @@
+package caddymodule
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// normalise turns a verified request into its events, each with its dedup claim and a delivery for each destination that its filters let it pass to.
+func (h *Handler) normalise(req *verifiers.Request, proof verifiers.Proof, r *http.Request) ([]queue.NewEvent, error) {
+	identities, err := h.provider.Identify(req, h.rules.split)
+	if err != nil {
+		return nil, err
+	}
+	header := withoutHopByHop(req.Header)
+	address := req.URL
+	if h.token != nil {
+		address = h.token.hide(address)
+	}
+	events := make([]queue.NewEvent, len(identities))
+	for i, id := range identities {
+		body := id.Body
+		if body == nil {
+			body = req.Body
+		}
+		e := &events[i]
+		e.Event = queue.Event{
+			Source: h.Name, Provider: h.provider.Spec().ID, ReceivedAt: req.At.Truncate(time.Millisecond),
+			EventID: id.EventID, Type: id.Type, Time: id.Time, Subject: id.Subject,
+			Method: req.Method, URL: address.String(), Header: header, Body: body,
+			ClientIP: req.ClientIP, SecretIndex: proof.SecretIndex,
+			TraceParent: r.Header.Get("Traceparent"), TraceState: r.Header.Get("Tracestate"),
+		}
+		h.claimKey(e, req, id)
+		h.route(e)
+	}
+	return events, nil
+}
+
+// claimKey sets what makes the event unique.
+func (h *Handler) claimKey(e *queue.NewEvent, req *verifiers.Request, id verifiers.Identity) {
+	if h.rules.dedupOff {
+		return
+	}
+	e.DedupKey, e.DedupWindow = id.DedupKey, h.rules.dedupWindow
+	if h.rules.dedupBy == nil {
+		return
+	}
+	element := *req
+	element.Body = e.Body
+	if key := h.rules.dedupBy.Eval(&element); key != "" {
+		e.DedupKey = key
+	}
+}
+
+// route decides where the event goes. What a filter keeps from a destination is noted on the event.
+func (h *Handler) route(e *queue.NewEvent) {
+	var vars map[string]any
+	lazyVars := func() map[string]any {
+		if vars == nil {
+			vars = eventVars(&e.Event)
+		}
+		return vars
+	}
+	for _, f := range h.Forwards {
+		name := f.destination.name
+		if !f.passes(&e.Event, lazyVars, h.logger) {
+			e.Filtered = append(e.Filtered, name)
+			continue
+		}
+		e.Deliveries = append(e.Deliveries, queue.NewDelivery{Destination: name, OrderKey: f.orderKey(&e.Event)})
+	}
+}
+
+// orderKey is the value of `order by` for an event; empty without one.
+func (f *Forward) orderKey(e *queue.Event) string {
+	if len(f.OrderBy) == 0 {
+		return ""
+	}
+	return f.order.Eval(storedRequest(e))
+}
+
+// storedRequest is an event in the form in which expressions read it.
+func storedRequest(e *queue.Event) *verifiers.Request {
+	return &verifiers.Request{
+		Method: e.Method, URL: parseStoredURL(e.URL), Header: e.Header, Body: e.Body, At: e.ReceivedAt, ClientIP: e.ClientIP, Source: e.Source,
+	}
+}

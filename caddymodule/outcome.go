@@ -1,0 +1,127 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sluice-webhooks/sluice/queue/delivery"
+)
+
+// The classes of failure that forwarding tells apart, beside the engine's own.
+const (
+	classDial      = "dial"
+	classDNS       = "dns"
+	classTLS       = "tls"
+	classReset     = "reset"
+	classTruncated = "truncated"
+	classTransform = "transform"
+	classEnrich    = "enrich"
+)
+
+// errBrokeOff means that an answer ended before its end.
+var errBrokeOff = errors.New("answer broke off")
+
+// connectPhases notes which phase of a connection failed: reverse_proxy's errors do not always tell.
+type connectPhases struct{ dns, dial, tls atomic.Bool }
+
+func (p *connectPhases) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSDone:          func(i httptrace.DNSDoneInfo) { p.dns.Store(i.Err != nil) },
+		ConnectDone:      func(_, _ string, err error) { p.dial.Store(err != nil) },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { p.tls.Store(err != nil) },
+	})
+}
+
+// classify names a failure and describes it without anything of the payload.
+func (p *connectPhases) classify(ctx context.Context, err error, answer *recorder) (class, text string) {
+	var handlerErr caddyhttp.HandlerError
+	if errors.As(err, &handlerErr) && handlerErr.Err != nil {
+		err = handlerErr.Err
+	}
+	switch {
+	case answer.enough:
+		return "", "" // we stopped reading; the status is what counts
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || isTimeout(err):
+		return delivery.ClassTimeout, "no complete answer in time"
+	case ctx.Err() != nil:
+		return delivery.ClassInternal, "cut off by shutdown"
+	case errors.Is(err, errBrokeOff) || errors.Is(err, io.ErrUnexpectedEOF) || answer.status != 0 && err != nil:
+		return classTruncated, "answer broke off before its end"
+	case p.dns.Load():
+		return classDNS, "host name does not resolve"
+	case isTLS(err) || p.tls.Load():
+		return classTLS, "TLS: " + tlsText(err)
+	case p.dial.Load() || isDial(err):
+		return classDial, "cannot connect: " + errnoText(err)
+	case errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed):
+		return classReset, "connection closed before an answer"
+	case handlerErr.StatusCode == http.StatusServiceUnavailable:
+		return classDial, "no upstream is available"
+	}
+	return classReset, "no answer: " + errnoText(err)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
+
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+func isTLS(err error) bool {
+	var (
+		record  tls.RecordHeaderError
+		alert   tls.AlertError
+		verify  *tls.CertificateVerificationError
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+	)
+	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) ||
+		errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid)
+}
+
+func tlsText(err error) string {
+	var (
+		verify  *tls.CertificateVerificationError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "certificate has expired or is not yet valid"
+	case errors.As(err, &verify):
+		return "certificate is not trusted: " + verify.Err.Error()
+	case errors.As(err, &record):
+		return "the application does not speak TLS on this port"
+	}
+	return "handshake failed"
+}
+
+// errnoText is the operating system's word for a failure, which names no address and no payload.
+func errnoText(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return "no further detail (" + strconv.Quote(typeName(err)) + ")"
+}

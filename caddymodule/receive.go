@@ -1,0 +1,211 @@
+package caddymodule
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// receive reads the request as the provider sent it: all of its body, within the limits of size and time, and the URL before any rewrite.
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request, started time.Time) (*verifiers.Request, error) {
+	if err := h.methodKnown(r.Method); err != nil {
+		return nil, err
+	}
+	body, err := h.readBody(w, r, started)
+	if err != nil {
+		return nil, err
+	}
+	address, err := h.originalURL(r)
+	if err != nil {
+		return nil, err
+	}
+	return &verifiers.Request{
+		Method: r.Method, URL: address, Header: r.Header, Body: body, At: started, ClientIP: clientIP(r), Source: h.Name,
+	}, nil
+}
+
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, started time.Time) ([]byte, error) {
+	tooLarge := &failure{
+		status: http.StatusRequestEntityTooLarge, result: resultRefused, reason: "too_large",
+		err: fmt.Errorf("body is larger than %d bytes", h.rules.maxBody),
+	}
+	if r.ContentLength > h.rules.maxBody {
+		return nil, tooLarge
+	}
+	// a connection that cannot have a deadline (a test's, HTTP/3 in part) is bounded by Caddy's own timeouts
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(started.Add(h.rules.deadline))
+	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, h.rules.maxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		return buf.Bytes(), nil
+	}
+	var limit *http.MaxBytesError
+	var handlerErr caddyhttp.HandlerError
+	var netErr net.Error
+	switch {
+	case errors.As(err, &limit), errors.As(err, &handlerErr) && handlerErr.StatusCode == http.StatusRequestEntityTooLarge:
+		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return nil, &failure{status: http.StatusRequestTimeout, result: resultRefused, reason: "slow", err: errors.New("body did not arrive in time")}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, &failure{status: http.StatusBadRequest, result: resultRefused, reason: "truncated", err: errors.New("body ended before its announced length")}
+	}
+	return nil, &failure{status: http.StatusBadRequest, result: resultRefused, reason: "unreadable", err: errors.New("body cannot be read")}
+}
+
+// originalURL is the absolute address as the sender saw it: of the request before any rewrite, with public_url in place of what a proxy in front changed.
+func (h *Handler) originalURL(r *http.Request) (*url.URL, error) {
+	orig := r
+	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
+		orig = &o
+	}
+	u := &url.URL{Scheme: "http", Host: r.Host, Path: orig.URL.Path, RawPath: orig.URL.RawPath, RawQuery: orig.URL.RawQuery}
+	if r.TLS != nil {
+		u.Scheme = "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
+			u.Scheme = proto
+		}
+		if host := r.Header.Get("X-Forwarded-Host"); host != "" && !strings.ContainsAny(host, "/, ") {
+			u.Host = host
+		}
+	}
+	if base := h.rules.publicURL; base != nil {
+		u.Scheme, u.Host = base.Scheme, base.Host
+		if prefix := strings.TrimSuffix(base.EscapedPath(), "/"); prefix != "" {
+			joined, err := url.Parse(prefix + u.EscapedPath())
+			if err != nil {
+				return nil, &failure{status: http.StatusBadRequest, result: resultRefused, reason: "unreadable", err: errors.New("path cannot be read")}
+			}
+			u.Path, u.RawPath = joined.Path, joined.RawPath
+		}
+	}
+	return u, nil
+}
+
+func clientIP(r *http.Request) string {
+	if ip, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok && ip != "" {
+		return ip
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// methodKnown refuses methods that neither deliveries nor handshakes use, before the body is read.
+func (h *Handler) methodKnown(method string) error {
+	if slices.Contains(h.rules.methods, method) || slices.Contains(h.rules.handshakeMethods, method) {
+		return nil
+	}
+	return h.methodNotAllowed(method)
+}
+
+// checkMethod refuses a request that is no handshake and has a method of handshakes only.
+func (h *Handler) checkMethod(req *verifiers.Request) error {
+	if slices.Contains(h.rules.methods, req.Method) {
+		return nil
+	}
+	return h.methodNotAllowed(req.Method)
+}
+
+func (h *Handler) methodNotAllowed(method string) error {
+	return &failure{
+		status: http.StatusMethodNotAllowed, result: resultRefused, reason: "method",
+		err: fmt.Errorf("method %q is not one of the provider's", truncate(method, 20)),
+	}
+}
+
+func truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}
+
+// tokenGuard checks a shared secret in the path, the query or a header, for providers that sign nothing.
+type tokenGuard struct {
+	place, name string
+	secrets     *secretSet
+}
+
+// newTokenGuard reads the place: path, query, query:<name> or header:<Name>.
+func newTokenGuard(place string, secrets *secretSet) (*tokenGuard, error) {
+	kind, name, _ := strings.Cut(place, ":")
+	switch {
+	case kind == "path" && name == "", kind == "header" && name != "":
+	case kind == "query":
+		if name == "" {
+			name = "token"
+		}
+	default:
+		return nil, fmt.Errorf("token place %q: want path, query:<name> or header:<Name>", place)
+	}
+	return &tokenGuard{place: kind, name: name, secrets: secrets}, nil
+}
+
+// check accepts a request that carries one of the live secrets. It hides the secret in the URL that is stored and shown.
+func (g *tokenGuard) check(req *verifiers.Request) error {
+	var candidates []string
+	switch g.place {
+	case "path":
+		candidates = strings.Split(strings.Trim(req.URL.Path, "/"), "/")
+	case "query":
+		candidates = req.URL.Query()[g.name]
+	case "header":
+		candidates = req.Header.Values(g.name)
+	}
+	if len(candidates) == 0 || len(candidates) == 1 && candidates[0] == "" {
+		return fmt.Errorf("%w: no token in the %s", verifiers.ErrUnsigned, g.place)
+	}
+	for _, candidate := range candidates {
+		for _, secret := range g.secrets.get(req.At) {
+			if subtle.ConstantTimeCompare([]byte(candidate), secret.Bytes()) == 1 {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: no live token in the %s", verifiers.ErrMismatch, g.place)
+}
+
+// hide returns the URL with the token in it masked.
+func (g *tokenGuard) hide(u *url.URL) *url.URL {
+	masked := *u
+	switch g.place {
+	case "path":
+		segments := strings.Split(u.Path, "/")
+		for i, segment := range segments {
+			for _, secret := range g.secrets.get(now()) {
+				if segment == string(secret.Bytes()) {
+					segments[i] = "***"
+				}
+			}
+		}
+		masked.Path, masked.RawPath = strings.Join(segments, "/"), ""
+	case "query":
+		query := u.Query()
+		query.Set(g.name, "***")
+		masked.RawQuery = query.Encode()
+	}
+	return &masked
+}

@@ -1,0 +1,299 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
+)
+
+// SourceConfig is the configuration of a source.
+type SourceConfig struct {
+	// The provider: an id of the catalogue, of the app's `providers`, or a scheme with explicit parameters in `spec`.
+	Provider string `json:"provider"`
+
+	// Changes to the provider's data; all of it if `provider` is a bare scheme.
+	Spec *verifiers.Spec `json:"spec,omitempty"`
+
+	// The source's name in the API, the metrics and the events. Unique. Default: the provider's name.
+	Name string `json:"name,omitempty"`
+
+	// The live secrets, all of which may verify: placeholders such as {env.X} and {file./path}, or literals. A changed file is picked up by itself.
+	Secrets []string `json:"secrets,omitempty"`
+
+	// A shared secret in the address, for providers that sign nothing.
+	Token *Token `json:"token,omitempty"`
+
+	// The operator's word that an unsigned provider is fenced in some other way.
+	UnsignedOK bool `json:"unsigned_ok,omitempty"`
+
+	// Which events are the same event. Default: the provider's id and horizon.
+	Dedup *Dedup `json:"dedup,omitempty"`
+
+	// The answer to an accepted event. Default: the provider's.
+	Ack *Ack `json:"ack,omitempty"`
+
+	// Within what the answer leaves; past it, it is a 503. Default: the provider's.
+	Deadline caddy.Duration `json:"deadline,omitempty"`
+
+	// Largest body in bytes. Default: 5 MiB.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// The address as the provider sees it (scheme, host and perhaps a path in front), behind another proxy. Default: the request's own.
+	PublicURL string `json:"public_url,omitempty"`
+
+	// Makes one event of each element of a batch. Default: as the provider's documentation treats batches.
+	Split *bool `json:"split,omitempty"`
+
+	// Where events go. A source without any stores its events and delivers none.
+	Forwards []*Forward `json:"forwards,omitempty"`
+
+	// Never shows payloads in the API, the dashboard or the command line.
+	Redact bool `json:"redact,omitempty"`
+
+	// Paths within payloads that are masked wherever a payload is shown.
+	Mask []string `json:"mask,omitempty"`
+}
+
+// Token is a shared secret in the address of a source.
+type Token struct {
+	// `path` (a segment of it), `query:<name>` or `header:<Name>`.
+	Place string `json:"place"`
+	// The live secrets.
+	Secrets []string `json:"secrets"`
+}
+
+// Dedup says which events of a source are the same.
+type Dedup struct {
+	// Nothing is a duplicate.
+	Off bool `json:"off,omitempty"`
+	// For how long an event is remembered. Default: the provider's.
+	Window caddy.Duration `json:"window,omitempty"`
+	// Expressions whose values together tell an event. Default: the provider's.
+	By []string `json:"by,omitempty"`
+}
+
+const defaultMaxBody = 5 << 20
+
+// sourceRules is what requests are held to: the configuration with the provider's defaults filled in.
+type sourceRules struct {
+	deadline         time.Duration
+	maxBody          int64
+	publicURL        *url.URL
+	methods          []string
+	handshakeMethods []string
+	allow            string
+	refuseStatus     int
+	split            bool
+	dedupOff         bool
+	dedupWindow      time.Duration
+	dedupBy          *verifiers.Expr
+}
+
+// Provision makes the source ready and registers it with the app.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	app, err := ctx.App(appName)
+	if err != nil {
+		return fmt.Errorf("loading webhooks app: %w", err)
+	}
+	h.app = app.(*App)
+	if err := h.provisionProvider(); err != nil {
+		return fmt.Errorf("webhook %s: %w", h.Provider, err)
+	}
+	if h.Name == "" {
+		h.Name = h.Provider
+	}
+	h.logger = ctx.Logger().With(zap.String("source", h.Name))
+	if err := h.provisionSource(ctx); err != nil {
+		return fmt.Errorf("source %s: %w", h.Name, err)
+	}
+	return h.app.register(h)
+}
+
+func (h *Handler) provisionSource(ctx caddy.Context) error {
+	if err := validSourceName(h.Name); err != nil {
+		return err
+	}
+	if err := h.provisionSecrets(); err != nil {
+		return err
+	}
+	if err := h.provisionRules(); err != nil {
+		return err
+	}
+	if err := h.provisionAck(); err != nil {
+		return err
+	}
+	for i, f := range h.Forwards {
+		if err := f.provision(ctx, h.app, h); err != nil {
+			return fmt.Errorf("forward %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func validSourceName(name string) error {
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		return fmt.Errorf("name %q: want 1 to 64 letters, digits, dots, dashes or underscores", name)
+	}
+	return nil
+}
+
+// provisionProvider finds the provider's data, applies the changes to it and compiles it.
+func (h *Handler) provisionProvider() error {
+	spec, err := h.app.providerSpec(h.Provider)
+	if err != nil {
+		return err
+	}
+	if h.Spec != nil {
+		spec = spec.Merge(h.Spec)
+	}
+	if spec, err = resolveValues(spec); err != nil {
+		return err
+	}
+	h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(keyFetcher))
+	return err
+}
+
+// resolveValues replaces placeholders in the values of a provider's parameters, which may be secret.
+func resolveValues(spec *verifiers.Spec) (*verifiers.Spec, error) {
+	resolved := *spec
+	resolved.Values = make(map[string]string, len(spec.Values))
+	for _, name := range sortedKeys(spec.Values) {
+		value, err := newSecretSource(spec.Values[name])
+		if err != nil {
+			return nil, fmt.Errorf("param %s: %w", name, err)
+		}
+		resolved.Values[name] = string(value.value)
+	}
+	return &resolved, nil
+}
+
+// providerSpec looks a provider up among the user's own and the catalogue's.
+func (app *App) providerSpec(id string) (*verifiers.Spec, error) {
+	own, ok := app.Providers[id]
+	if !ok {
+		spec, err := catalogue.Lookup(id)
+		if err != nil {
+			return nil, fmt.Errorf("%w; `caddy webhooks providers` lists all, and a provider of your own is made with `provider %s { ... }` in the global options", err, id)
+		}
+		return spec, nil
+	}
+	base := own.Extends
+	if base == "" {
+		base = id
+	}
+	changes := own.Spec
+	changes.ID = id
+	spec, err := catalogue.Lookup(base)
+	switch {
+	case err == nil:
+		return spec.Merge(&changes), nil
+	case own.Extends != "":
+		return nil, fmt.Errorf("provider %s extends %q: %w", id, own.Extends, err)
+	}
+	return &changes, nil
+}
+
+// provisionSecrets resolves the live secrets and insists that something vouches for requests.
+func (h *Handler) provisionSecrets() (err error) {
+	needs := h.provider.Spec().Needs()
+	if h.secrets, err = newSecretSet(h.Secrets, h.logger); err != nil {
+		return err
+	}
+	if h.Token != nil {
+		if len(h.Token.Secrets) == 0 {
+			return errors.New("token has no secret")
+		}
+		set, err := newSecretSet(h.Token.Secrets, h.logger)
+		if err != nil {
+			return fmt.Errorf("token: %w", err)
+		}
+		if h.token, err = newTokenGuard(h.Token.Place, set); err != nil {
+			return err
+		}
+	}
+	switch {
+	case needs.Unsigned && h.Token == nil && !h.UnsignedOK:
+		return fmt.Errorf("provider %s signs nothing, so anybody could send events: give the address a secret with `token path <secret>` or `token query:<name> <secret>`,"+
+			" or say `unsigned_ok` if requests are fenced in some other way", h.Provider)
+	case needs.Secret != "" && !needs.SecretOptional && !needs.SecretByHandshake && len(h.Secrets) == 0:
+		return fmt.Errorf("has no secret: provider %s needs `secret <%s>`", h.Provider, needs.Secret)
+	case needs.Secret == "" && len(h.Secrets) > 0:
+		return fmt.Errorf("provider %s uses no secret; remove `secret`, or use `token` for one in the address", h.Provider)
+	}
+	if n := h.secrets.literals(); n > 0 {
+		h.logger.Warn("secret stands in the configuration itself, where `caddy adapt` and the autosaved configuration show it: prefer {env.NAME} or {file./path}",
+			zap.Int("secrets", n))
+	}
+	return nil
+}
+
+func (h *Handler) provisionRules() (err error) {
+	spec := h.provider.Spec()
+	r := sourceRules{
+		deadline: spec.Deadline.Std(), maxBody: h.MaxBody, methods: spec.Methods, refuseStatus: spec.RefuseStatus,
+		split: spec.Batch != nil && spec.Batch.Default, dedupWindow: spec.Dedup.Window.Std(),
+	}
+	if h.Deadline > 0 {
+		r.deadline = time.Duration(h.Deadline)
+	}
+	if r.maxBody == 0 {
+		r.maxBody = defaultMaxBody
+	}
+	if h.Split != nil {
+		r.split = *h.Split
+	}
+	for _, hs := range spec.Handshakes {
+		methods := hs.Methods
+		if len(methods) == 0 {
+			methods = []string{"POST"}
+		}
+		r.handshakeMethods = append(r.handshakeMethods, methods...)
+	}
+	all := slices.Concat(r.methods, r.handshakeMethods)
+	slices.Sort(all)
+	r.allow = strings.Join(slices.Compact(all), ", ")
+	if h.PublicURL != "" {
+		if r.publicURL, err = url.Parse(h.PublicURL); err != nil || r.publicURL.Host == "" || r.publicURL.Scheme != "http" && r.publicURL.Scheme != "https" {
+			return fmt.Errorf("public_url %q: want an address such as https://hooks.example.com", h.PublicURL)
+		}
+	}
+	if d := h.Dedup; d != nil {
+		r.dedupOff = d.Off
+		if d.Window > 0 {
+			r.dedupWindow = time.Duration(d.Window)
+		}
+		if len(d.By) > 0 {
+			expr, err := parseExprs(d.By)
+			if err != nil {
+				return fmt.Errorf("dedup by: %w", err)
+			}
+			r.dedupBy = &expr
+		}
+	}
+	h.rules = r
+	return nil
+}
+
+// parseExprs joins expressions to a composite one.
+func parseExprs(texts []string) (verifiers.Expr, error) {
+	return verifiers.ParseExpr(strings.Join(texts, " "))
+}
+
+// sameConfig reports whether two handlers are copies of one source in two servers.
+func (h *Handler) sameConfig(other *Handler) bool {
+	mine, err1 := json.Marshal(h.SourceConfig)
+	theirs, err2 := json.Marshal(other.SourceConfig)
+	return err1 == nil && err2 == nil && string(mine) == string(theirs)
+}

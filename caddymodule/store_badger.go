@@ -1,0 +1,135 @@
+package caddymodule
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/badgerstore"
+)
+
+func init() {
+	caddy.RegisterModule(new(BadgerStore))
+}
+
+// BadgerStore keeps events in an embedded Badger database with a journal in front of it, in a directory that one process owns.
+type BadgerStore struct {
+	// The directory. Default: `webhooks` in Caddy's data directory.
+	Dir string `json:"dir,omitempty"`
+
+	// When an event counts as stored: `fsync`, when it is on the disk (the default), or `os`, when the operating system has it: then a
+	// power cut, though not a crash of Caddy, can lose events of the last seconds that were answered with 2xx.
+	Durability string `json:"durability,omitempty"`
+
+	// Encrypts everything at rest: 16, 24 or 32 bytes in base64 or hex; a placeholder. Default: no encryption.
+	EncryptionKey string `json:"encryption_key,omitempty"`
+
+	// Free bytes on the disk below which new events are refused with 503. Default: 1 GiB, and never less than Badger needs to work.
+	MinFree int64 `json:"min_free,omitempty"`
+
+	// Bytes of the store above which new events are refused with 503. Default: no limit.
+	MaxSize int64 `json:"max_size,omitempty"`
+
+	// Pending deliveries of one destination above which new events for it are refused with 503. Default: no limit.
+	MaxPending uint64 `json:"max_pending,omitempty"`
+
+	dir string
+	key []byte
+}
+
+// CaddyModule returns the Caddy module information.
+func (*BadgerStore) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "webhooks.stores.badger", New: func() caddy.Module { return new(BadgerStore) }}
+}
+
+// Provision resolves the directory and the key. It does not touch the disk.
+func (b *BadgerStore) Provision(caddy.Context) error {
+	b.dir = caddy.NewReplacer().ReplaceAll(b.Dir, "")
+	if b.dir == "" {
+		if b.Dir != "" {
+			return fmt.Errorf("store badger: directory %s is empty", b.Dir)
+		}
+		b.dir = filepath.Join(caddy.AppDataDir(), "webhooks")
+	}
+	switch b.Durability {
+	case "", "fsync", "os":
+	default:
+		return fmt.Errorf("store badger: durability %q: want fsync or os", b.Durability)
+	}
+	if b.EncryptionKey == "" {
+		return nil
+	}
+	secret, err := newSecretSource(b.EncryptionKey)
+	if err != nil {
+		return fmt.Errorf("store badger: encryption_key: %w", err)
+	}
+	if b.key, err = decodeKey(string(secret.value)); err != nil {
+		return fmt.Errorf("store badger: encryption_key: %w", err)
+	}
+	return nil
+}
+
+func decodeKey(s string) ([]byte, error) {
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString} {
+		if key, err := decode(s); err == nil && (len(key) == 16 || len(key) == 24 || len(key) == 32) {
+			return key, nil
+		}
+	}
+	return nil, errors.New("want 16, 24 or 32 bytes in hex or base64")
+}
+
+// Key implements [StoreModule]: the canonical path, so that two spellings of one directory are one store.
+func (b *BadgerStore) Key() (string, error) {
+	dir, err := filepath.Abs(b.dir)
+	if err != nil {
+		return "", fmt.Errorf("store badger: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("store badger: %w", err)
+	}
+	dir, err = filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", fmt.Errorf("store badger: %w", err)
+	}
+	return "badger:" + dir, nil
+}
+
+func (b *BadgerStore) options(logger *zap.Logger) badgerstore.Options {
+	return badgerstore.Options{
+		Logger: logger, NoSync: b.Durability == "os", EncryptionKey: b.key,
+		MinFree: b.MinFree, MaxSize: b.MaxSize, MaxPending: b.MaxPending,
+	}
+}
+
+// Open implements [StoreModule].
+func (b *BadgerStore) Open(logger *zap.Logger) (queue.Store, error) {
+	store, err := badgerstore.Open(b.dir, b.options(logger))
+	if err != nil {
+		return nil, err // a nil *badgerstore.Store must not become a queue.Store that is not nil
+	}
+	return store, nil
+}
+
+// Reconfigure implements [StoreModule].
+func (b *BadgerStore) Reconfigure(open queue.Store) error {
+	store, ok := open.(*badgerstore.Store)
+	if !ok {
+		return fmt.Errorf("store badger: %s is open as another kind of store", b.dir)
+	}
+	if err := store.Reconfigure(b.options(nil)); err != nil {
+		return fmt.Errorf("store badger: %w", err)
+	}
+	return nil
+}
+
+var (
+	_ caddy.Provisioner = (*BadgerStore)(nil)
+	_ StoreModule       = (*BadgerStore)(nil)
+)
