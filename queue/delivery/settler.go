@@ -144,10 +144,13 @@ func (s *settler) settled(batch []settling, lost []error) {
 		if i < len(lost) {
 			err = lost[i]
 		}
-		if err != nil {
-			s.engine.Logger.Debug("outcome came too late", zap.String("destination", o.dispatcher.name),
+		switch {
+		case errors.Is(err, queue.ErrLeaseLost): // replayed, cancelled, or claimed again after a long stop: somebody else has the last word
+			s.engine.Logger.Debug("outcome came too late", zap.String("destination", o.dispatcher.name), zap.Stringer("event", o.event.ID))
+		case err != nil:
+			s.engine.Logger.Error("outcome was refused", zap.String("destination", o.dispatcher.name),
 				zap.Stringer("event", o.event.ID), zap.Error(err))
-		} else if o.settlement.State.Settled() {
+		case o.settlement.State.Settled():
 			s.engine.Observer.DeliverySettled(s.report(o))
 		}
 		o.dispatcher.settled(&o.settlement, err != nil)
