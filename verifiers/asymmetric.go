@@ -16,40 +16,42 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// wantsPublicKey tells whether the configured secret is one half of a key pair.
-func (p *Provider) wantsPublicKey() bool {
+// wantsPublicKey tells whether a configured secret is one half of a key pair.
+func (p *Provider) wantsPublicKey(secret []byte) bool {
 	switch p.spec.Scheme {
 	case SchemeEd25519, SchemeECDSA, SchemeRSA, SchemeRSACert:
 		return true
+	case SchemeStandard:
+		return isKeyPair(secret)
 	}
 	return false
 }
 
 // parseAsymmetric reads k.bytes as a key of the provider's scheme. A private key is taken as well: it signs, and verifies with its public half.
 func (k *key) parseAsymmetric(p *Provider) error {
-	var any crypto.PublicKey
+	var pair crypto.PublicKey
 	var err error
-	if p.spec.Scheme == SchemeEd25519 {
-		any, err = parseEd25519(k.bytes, p.spec.Key.Decode)
+	if p.spec.Scheme == SchemeEd25519 || p.spec.Scheme == SchemeStandard {
+		pair, err = parseEd25519(k.bytes, p.spec.Key.Decode)
 	} else {
-		any, err = parseKeyPair(k.bytes)
+		pair, err = parseKeyPair(k.bytes)
 	}
 	if err != nil {
 		return err
 	}
-	if signer, ok := any.(crypto.Signer); ok {
-		k.private, any = signer, signer.Public()
+	if signer, ok := pair.(crypto.Signer); ok {
+		k.private, pair = signer, signer.Public()
 	}
-	k.public = any
+	k.public = pair
 	switch p.spec.Scheme {
-	case SchemeEd25519:
-		_, ok := any.(ed25519.PublicKey)
+	case SchemeEd25519, SchemeStandard:
+		_, ok := pair.(ed25519.PublicKey)
 		return kindError(ok, "an Ed25519 key")
 	case SchemeECDSA:
-		_, ok := any.(*ecdsa.PublicKey)
+		_, ok := pair.(*ecdsa.PublicKey)
 		return kindError(ok, "an ECDSA key")
 	default:
-		pub, ok := any.(*rsa.PublicKey)
+		pub, ok := pair.(*rsa.PublicKey)
 		return kindError(ok && pub.N.BitLen() >= minRSABits, "an RSA key of at least 1024 bits")
 	}
 }

@@ -96,13 +96,14 @@ func (p *Provider) makeKey(secret []byte) (*key, error) {
 		}
 	}
 	var err error
-	if k.bytes, err = p.decodeSecret(text); err != nil {
+	asymmetric := p.wantsPublicKey(secret)
+	if k.bytes, err = p.decodeSecret(text, asymmetric); err != nil {
 		return nil, err
 	}
 	if len(k.bytes) == 0 {
 		return nil, fmt.Errorf("%w: nothing is left of it", errSecretFormat)
 	}
-	if !p.wantsPublicKey() {
+	if !asymmetric {
 		return k, nil
 	}
 	if err := k.parseAsymmetric(p); err != nil {
@@ -111,8 +112,11 @@ func (p *Provider) makeKey(secret []byte) (*key, error) {
 	return k, nil
 }
 
-func (p *Provider) decodeSecret(text string) ([]byte, error) {
+func (p *Provider) decodeSecret(text string, asymmetric bool) ([]byte, error) {
 	s := &p.spec.Key
+	if asymmetric {
+		return []byte(strings.TrimSpace(text)), nil
+	}
 	if i := strings.LastIndex(text, s.StripThrough); s.StripThrough != "" && i >= 0 {
 		text = text[i+len(s.StripThrough):]
 	}
@@ -126,9 +130,6 @@ func (p *Provider) decodeSecret(text string) ([]byte, error) {
 	}
 	if s.StripPrefix != "" {
 		text = strings.TrimPrefix(text, s.StripPrefix)
-	}
-	if p.wantsPublicKey() {
-		return []byte(strings.TrimSpace(text)), nil
 	}
 	var b []byte
 	var err error

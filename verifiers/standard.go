@@ -53,20 +53,20 @@ func newStandardScheme(p *Provider) (*standardScheme, error) {
 	}
 	asymmetric.format = format
 	return &standardScheme{
-		v1:  contentScheme{p: p, sig: &p.sig, enc: "base64", algo: hmacAlgorithm{p}, takes: func(s Secret) bool { return !isKeyPair(s) }},
-		v1a: contentScheme{p: p, sig: &asymmetric, enc: "base64", algo: ed25519Algorithm{p}, takes: isKeyPair},
+		v1:  contentScheme{p: p, sig: &p.sig, enc: "base64", algo: hmacAlgorithm{p}, takes: func(s Secret) bool { return !isKeyPair(s.value) }},
+		v1a: contentScheme{p: p, sig: &asymmetric, enc: "base64", algo: ed25519Algorithm{p}, takes: func(s Secret) bool { return isKeyPair(s.value) }},
 	}, nil
 }
 
 // isKeyPair tells a v1a key from a v1 secret.
-func isKeyPair(s Secret) bool {
-	return bytes.HasPrefix(s.value, []byte("whpk_")) || bytes.HasPrefix(s.value, []byte("whsk_"))
+func isKeyPair(secret []byte) bool {
+	return bytes.HasPrefix(secret, []byte("whpk_")) || bytes.HasPrefix(secret, []byte("whsk_"))
 }
 
 func (s *standardScheme) verify(ctx context.Context, a *attempt, secrets []Secret) (Proof, error) {
 	var shared, pairs bool
 	for _, secret := range secrets {
-		if isKeyPair(secret) {
+		if isKeyPair(secret.value) {
 			pairs = true
 		} else {
 			shared = true
@@ -88,7 +88,7 @@ func (s *standardScheme) verify(ctx context.Context, a *attempt, secrets []Secre
 }
 
 func (s *standardScheme) sign(a *attempt, secret Secret) error {
-	if isKeyPair(secret) {
+	if isKeyPair(secret.value) {
 		return s.v1a.sign(a, secret)
 	}
 	return s.v1.sign(a, secret)
