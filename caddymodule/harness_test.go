@@ -20,17 +20,17 @@ import (
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
-// gateway is a running Caddy with one plain HTTP site. Caddy is global to a process, so tests that use it do not run in parallel.
-type gateway struct {
+// testGateway is a running Caddy with one plain HTTP site. Caddy is global to a process, so tests that use it do not run in parallel.
+type testGateway struct {
 	t    *testing.T
 	addr string
 	dir  string // of the store
 }
 
 // startGateway loads a configuration with the given global `webhooks` options and site.
-func startGateway(t *testing.T, options, site string) *gateway {
+func startGateway(t *testing.T, options, site string) *testGateway {
 	t.Helper()
-	g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g := &testGateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Errorf("stopping caddy: %v", err)
@@ -43,7 +43,7 @@ func startGateway(t *testing.T, options, site string) *gateway {
 }
 
 // load loads a configuration with the gateway's store and address in it.
-func (g *gateway) load(options, site string) error {
+func (g *testGateway) load(options, site string) error {
 	config, err := adapt(g.caddyfile(options, site))
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (g *gateway) load(options, site string) error {
 	return caddy.Load(config, true)
 }
 
-func (g *gateway) caddyfile(options, site string) string {
+func (g *testGateway) caddyfile(options, site string) string {
 	return fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -91,7 +91,7 @@ func freeAddr(t testing.TB) string {
 }
 
 // do sends a request and returns the answer with its body read.
-func (g *gateway) do(method, path string, header http.Header, body string) (*http.Response, string) {
+func (g *testGateway) do(method, path string, header http.Header, body string) (*http.Response, string) {
 	g.t.Helper()
 	req, err := http.NewRequest(method, "http://"+g.addr+path, strings.NewReader(body))
 	if err != nil {
@@ -113,7 +113,7 @@ func (g *gateway) do(method, path string, header http.Header, body string) (*htt
 }
 
 // sendSigned posts a body to path, signed as the provider would.
-func (g *gateway) sendSigned(provider *verifiers.Provider, secret, path, body string, at time.Time) (*http.Response, string) {
+func (g *testGateway) sendSigned(provider *verifiers.Provider, secret, path, body string, at time.Time) (*http.Response, string) {
 	g.t.Helper()
 	req := signedRequest(g.t, provider, secret, "http://"+g.addr+path, body, at)
 	return g.do(req.Method, path, req.Header, string(req.Body))

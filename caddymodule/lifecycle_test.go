@@ -30,7 +30,7 @@ type sender struct {
 	other map[int]int // statuses that are not 2xx
 }
 
-func startSender(t *testing.T, g *gateway, prefix string, writers int) *sender {
+func startSender(t *testing.T, g *testGateway, prefix string, writers int) *sender {
 	s := &sender{stop: make(chan struct{}), acked: make(map[string]bool), other: make(map[int]int)}
 	github := provider(t, "github")
 	for w := range writers {
