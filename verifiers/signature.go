@@ -231,56 +231,6 @@ func (s *sigReader) write(a *attempt, signature, timestamp, keyID string) error 
 	return writeValue(a.r, s.place, name, v)
 }
 
-// writeValue sets a value of a request. A JSON field must be there already: it is replaced where it stands.
-func writeValue(r *Request, p place, name, v string) error {
-	switch p {
-	case placeHeader:
-		r.Header[name] = []string{v}
-	case placeQuery:
-		u := *r.URL
-		q := u.Query()
-		q.Set(name, v)
-		u.RawQuery = q.Encode()
-		r.URL = &u
-	case placeForm:
-		form, err := url.ParseQuery(string(r.Body))
-		if err != nil {
-			return fmt.Errorf("%w: body is not a form", ErrCannotSign)
-		}
-		form.Set(name, v)
-		r.Body = []byte(form.Encode())
-	case placeJSON:
-		return replaceJSON(r, name, v)
-	case placeRaw:
-		r.Body = []byte(v)
-	case placeLastPath:
-		u := *r.URL
-		u.Path = u.Path[:strings.LastIndexByte(u.Path, '/')+1] + v
-		u.RawPath = ""
-		r.URL = &u
-	default:
-		return fmt.Errorf("%w: the place cannot be written", ErrCannotSign)
-	}
-	return nil
-}
-
-// replaceJSON replaces the value at path, as a number where a number stood.
-func replaceJSON(r *Request, path, v string) error {
-	old := gjson.GetBytes(r.Body, path)
-	if !old.Exists() || old.Index == 0 {
-		return fmt.Errorf("%w: body has no field %s to put it in", ErrCannotSign, path)
-	}
-	text := v
-	if old.Type != gjson.Number {
-		text, _ = quoteJSON(v)
-	}
-	body := make([]byte, 0, len(r.Body)+len(text))
-	body = append(body, r.Body[:old.Index]...)
-	body = append(body, text...)
-	r.Body = append(body, r.Body[old.Index+len(old.Raw):]...)
-	return nil
-}
-
 // Token schemes compare text; everything else is decoded.
 func (p *Provider) signatureEncoding() string {
 	if e := p.spec.Signature.Encoding; e != "" {

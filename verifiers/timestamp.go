@@ -167,3 +167,6 @@ func (p *Provider) tolerate(arrived, signed time.Time) error {
 	}
 	return nil
 }
+
+// Tolerance returns how old and how far ahead a signed timestamp may be; Off where there is no limit.
+func (p *Provider) Tolerance() (past, future Duration) { return p.ts.past, p.ts.future }

@@ -1,0 +1,130 @@
+package verifierstest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// signable tells whether anybody but the provider can make requests of its kind.
+func signable(spec *verifiers.Spec) bool {
+	return spec.Signature.JSONField == "" && (spec.JWT == nil || spec.JWT.X5C == nil)
+}
+
+// testExamples checks that examples are requests as the provider sends them.
+func testExamples(t *testing.T, spec *verifiers.Spec) {
+	p := compile(t, spec, nil, nil)
+	if len(spec.Examples) == 0 {
+		t.Fatal("no example")
+	}
+	for _, e := range spec.Examples {
+		r, err := p.Example(e.Type, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later, err := p.Example(e.Type, now.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(r.Body)+r.URL.String(), "{{") {
+			t.Errorf("%s: something is not filled in: %s", e.Type, r.Body)
+		}
+		if spec.Signature.In == "body" {
+			continue // the example is what will be signed; it is read once it is
+		}
+		checkExample(t, p, e.Type, r, later)
+	}
+}
+
+func checkExample(t *testing.T, p *verifiers.Provider, eventType string, r, later *verifiers.Request) {
+	t.Helper()
+	ids, err := p.Identify(r, false)
+	if err != nil {
+		t.Fatalf("%s: %v", eventType, err)
+	}
+	id := ids[0]
+	if id.EventID == "" || id.Type == "" || id.DedupKey == "" {
+		t.Errorf("%s: identified as %+v", eventType, id)
+	}
+	if eventType != "" && id.Type != eventType {
+		t.Errorf("example of type %q is identified as %q", eventType, id.Type)
+	}
+	again, err := p.Identify(r, false)
+	if err != nil || again[0].DedupKey != id.DedupKey || again[0].EventID != id.EventID {
+		t.Errorf("%s: identified anew as %+v: %v", eventType, again, err)
+	}
+	if other, err := p.Identify(later, false); err != nil || other[0].DedupKey == id.DedupKey {
+		t.Errorf("%s: examples of two times are the same event %q: %v", eventType, id.DedupKey, err)
+	}
+	if b := p.Spec().Batch; b != nil {
+		parts, err := p.Identify(r, true)
+		if err != nil || len(parts) == 0 {
+			t.Fatalf("%s: split into %v: %v", eventType, parts, err)
+		}
+		seen := map[string]bool{}
+		for _, part := range parts {
+			if part.EventID == "" || part.DedupKey == "" || part.Type == "" || len(part.Body) == 0 || seen[part.DedupKey] {
+				t.Errorf("%s: element identified as %+v", eventType, part)
+			}
+			seen[part.DedupKey] = true
+		}
+	}
+	for _, verified := range []bool{false, true} {
+		if _, ok, err := p.Challenge(context.Background(), r, nil, verified); ok {
+			t.Errorf("%s: taken for a handshake: %v", eventType, err)
+		}
+	}
+}
+
+// testSigning signs each example as the provider would, verifies it, and treats it as the vectors are treated.
+func testSigning(t *testing.T, spec *verifiers.Spec) {
+	p := compile(t, spec, nil, nil)
+	secret := ""
+	if spec.Scheme != verifiers.SchemeNone {
+		secret = testSecret(spec, 1)
+	}
+	for i, e := range spec.Examples {
+		r, err := p.Example(e.Type, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Header.Get("Content-Type") == "" {
+			t.Errorf("%s: no content type", e.Type)
+		}
+		err = p.Sign(r, verifiers.NewSecret([]byte(secret)), "msg_test", now)
+		if !signable(spec) {
+			if !errors.Is(err, verifiers.ErrCannotSign) {
+				t.Errorf("%s: signed: %v", e.Type, err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", e.Type, err)
+		}
+		g := genuine{p: p, spec: spec, r: r, secrets: secretsOf(secret)}
+		g.proof = mustAccept(t, p, r, g.secrets, "signed example "+e.Type)
+		if _, err := p.Identify(r, false); err != nil {
+			t.Errorf("%s: signed example is not readable: %v", e.Type, err)
+		}
+		if i == 0 {
+			testGenuine(t, g)
+			testForeignPublic(t, g)
+		}
+	}
+}
+
+// testForeignPublic checks that a public half, which everybody may know, cannot sign.
+func testForeignPublic(t *testing.T, g genuine) {
+	public, ok := publicHalf(g.secrets)
+	if !ok {
+		return
+	}
+	mustAccept(t, g.p, g.r, secretsOf(public), "with the public half of the key")
+	if err := g.p.Sign(clone(g.r), verifiers.NewSecret([]byte(public)), "msg_test", now); !errors.Is(err, verifiers.ErrCannotSign) {
+		t.Errorf("signed with a public key: %v", err)
+	}
+}
