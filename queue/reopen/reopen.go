@@ -79,14 +79,18 @@ func (s *Store) Unwrap() queue.Store {
 	return s.inner
 }
 
-// adopt makes a store the one that calls go to. Whatever was leased from the one before is due again in it.
-func (s *Store) adopt(inner queue.Store) {
+// adopt makes a store the one that calls go to, unless Close came first. Whatever was leased from the one before is due again in it.
+func (s *Store) adopt(inner queue.Store) bool {
 	drop := make(chan struct{})
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
 	s.inner, s.drop = inner, drop
-	s.mu.Unlock()
 	s.wg.Go(func() { s.forwardWakes(inner.Wake(), drop) })
 	s.notify("")
+	return true
 }
 
 func (s *Store) forwardWakes(from <-chan string, drop <-chan struct{}) {
@@ -156,10 +160,15 @@ func (s *Store) manage() {
 func (s *Store) reopen() bool {
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		inner, err := s.open()
-		if err == nil {
+		if err == nil && s.adopt(inner) {
 			s.logger.Info("store is open again")
-			s.adopt(inner)
 			return true
+		}
+		if err == nil { // opened while it was told to stop
+			if err := inner.Close(); err != nil {
+				s.logger.Warn("closing", zap.Error(err))
+			}
+			return false
 		}
 		s.logger.Error("store cannot be opened; trying again", zap.Duration("in", pause), zap.Error(err))
 		select {
@@ -234,12 +243,6 @@ func (s *Store) Close() error {
 		s.result = inner.Close()
 	}
 	s.wg.Wait()
-	s.mu.Lock()
-	late := s.inner // opened by the manager while it was told to stop
-	s.mu.Unlock()
-	if late != nil && late != inner {
-		s.result = errors.Join(s.result, late.Close())
-	}
 	return s.result
 }
 
