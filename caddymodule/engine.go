@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/delivery"
+	"github.com/sluice-webhooks/sluice/queue/reopen"
 )
 
 // runtimes holds one runtime per store across all configurations that Caddy has loaded at a time, keyed by what the store says is one and the same.
@@ -34,7 +35,7 @@ type StoreModule interface {
 // runtime is what survives reloads: an open store and the delivery engine on it.
 type runtime struct {
 	key    string
-	store  queue.Store
+	store  *reopen.Store
 	engine *delivery.Engine
 	hub    *observerHub
 	logger *zap.Logger
@@ -54,7 +55,7 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 	}
 	rt := value.(*runtime)
 	if loaded {
-		if err := module.Reconfigure(rt.store); err != nil {
+		if err := rt.reconfigure(module); err != nil {
 			if releaseErr := rt.release(); releaseErr != nil {
 				logger.Error("giving the store back", zap.Error(releaseErr))
 			}
@@ -66,7 +67,10 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 
 // openRuntime logs with a logger of the process, because it outlives the configuration that opens it.
 func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, error) {
-	store, err := module.Open(logger.Named("store"))
+	store, err := reopen.New(reopen.Options{
+		Open:   func() (queue.Store, error) { return module.Open(logger.Named("store")) },
+		Logger: logger.Named("store"),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
@@ -121,11 +125,15 @@ func (gen *generation) detach() {
 	})
 }
 
+// reconfigure applies a module's options to the open store. A store that has failed takes them when it is opened anew by the next configuration.
+func (rt *runtime) reconfigure(module StoreModule) error {
+	if open := rt.store.Unwrap(); open != nil {
+		return module.Reconfigure(open)
+	}
+	return nil
+}
+
 // stats returns the store's counters.
 func (rt *runtime) stats(ctx context.Context) (queue.Stats, error) {
-	inspector, ok := rt.store.(queue.Inspector)
-	if !ok {
-		return queue.Stats{}, delivery.ErrUnsupported
-	}
-	return inspector.Stats(ctx)
+	return rt.store.Stats(ctx)
 }

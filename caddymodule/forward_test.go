@@ -14,14 +14,12 @@ import (
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/reopen"
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // runningStore is the store of the running gateway.
-func runningStore(t testing.TB) interface {
-	queue.Store
-	queue.Inspector
-} {
+func runningStore(t testing.TB) *reopen.Store {
 	t.Helper()
 	app, err := activeApp()
 	if err != nil {
@@ -31,10 +29,7 @@ func runningStore(t testing.TB) interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rt.store.(interface {
-		queue.Store
-		queue.Inspector
-	})
+	return rt.store
 }
 
 // onlyDelivery waits until the one event's delivery to a destination satisfies cond, and returns it with its attempts.

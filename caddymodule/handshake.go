@@ -85,20 +85,12 @@ func (h *Handler) putMeta(ctx context.Context, key string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	meta, ok := rt.store.(queue.Metadata)
-	if !ok {
-		return fmt.Errorf("%w: store keeps no metadata", queue.ErrClosed)
-	}
-	return meta.PutMeta(ctx, key, value)
+	return rt.store.PutMeta(ctx, key, value)
 }
 
 // adoptHandshakeSecrets makes secrets live that handshakes brought before a restart.
-func (app *App) adoptHandshakeSecrets(ctx context.Context, store queue.Store) error {
-	meta, ok := store.(queue.Metadata)
-	if !ok {
-		return nil
-	}
-	return meta.ListMeta(ctx, metaHandshakeSecret, "", func(key string, value []byte) bool {
+func (app *App) adoptHandshakeSecrets(ctx context.Context, store queue.Metadata) error {
+	return store.ListMeta(ctx, metaHandshakeSecret, "", func(key string, value []byte) bool {
 		if h, ok := app.sources[key[len(metaHandshakeSecret):]]; ok {
 			h.secrets.add(append([]byte(nil), value...))
 		}
