@@ -185,5 +185,6 @@ type Metadata interface {
 	PutMeta(ctx context.Context, key string, value []byte) error // durable when it returns; a nil value deletes; over the limits: an error
 	Meta(ctx context.Context, key string) ([]byte, error)        // ErrNotFound
 	// ListMeta calls fn for each key with the prefix, in order, from the first key after `after` on, until it returns false.
+	// fn may use the store, and keep the value.
 	ListMeta(ctx context.Context, prefix, after string, fn func(key string, value []byte) bool) error
 }

@@ -16,34 +16,21 @@ type claim struct {
 	until time.Time
 }
 
-// claims are the dedup claims whose window is not over.
+// claims are the dedup claims whose window was not over when they were last told to expire.
 type claims struct {
-	byKey map[claimKey]claim
+	byKey map[claimKey]queue.ID
 	ends  claimHeap
 }
 
-// find returns the event that holds the claim at the time now.
-func (c *claims) find(k claimKey, now time.Time) (queue.ID, bool) {
-	found, ok := c.byKey[k]
-	if !ok || !now.Before(found.until) {
-		return 0, false
-	}
-	return found.event, true
-}
-
 func (c *claims) add(n claim) {
-	c.byKey[n.claimKey] = n
+	c.byKey[n.claimKey] = n.event
 	heap.Push(&c.ends, n)
 }
 
-// expire forgets the claims whose window is over.
+// expire forgets the claims whose window is over at the time now.
 func (c *claims) expire(now time.Time) {
 	for len(c.ends) > 0 && !now.Before(c.ends[0].until) {
-		ended := heap.Pop(&c.ends).(claim)
-		// The key may have been claimed anew since.
-		if c.byKey[ended.claimKey] == ended {
-			delete(c.byKey, ended.claimKey)
-		}
+		delete(c.byKey, heap.Pop(&c.ends).(claim).claimKey)
 	}
 }
 

@@ -46,7 +46,7 @@ func (s *Store) enqueue(n *queue.NewEvent, now time.Time) queue.Receipt {
 	key := claimKey{n.Source, n.DedupKey}
 	dedup := n.DedupKey != "" && n.DedupWindow > 0
 	if dedup {
-		if original, ok := s.claims.find(key, now); ok {
+		if original, ok := s.claims.byKey[key]; ok {
 			return queue.Receipt{ID: original, Duplicate: true}
 		}
 	}
@@ -62,9 +62,7 @@ func (s *Store) enqueue(n *queue.NewEvent, now time.Time) queue.Receipt {
 	}
 	source := s.sources[ev.Source]
 	source.Accepted++
-	if ev.ReceivedAt.After(source.LastEvent) {
-		source.LastEvent = ev.ReceivedAt
-	}
+	source.LastEvent = ev.ReceivedAt
 	s.sources[ev.Source] = source
 	for _, nd := range n.Deliveries {
 		s.addDelivery(e, nd, now)

@@ -67,7 +67,7 @@ func New(o Options) *Store {
 		wakes:   make(chan string, wakeSize),
 		lastID:  queue.ID(o.Clock().UnixMicro()) - 1,
 		byID:    map[queue.ID]*event{},
-		claims:  claims{byKey: map[claimKey]claim{}},
+		claims:  claims{byKey: map[claimKey]queue.ID{}},
 		lanes:   map[string]*lane{},
 		sources: map[string]queue.SourceStats{},
 		meta:    map[string][]byte{},

@@ -64,6 +64,9 @@ var dedupTests = []test{
 			n, m := e.event("3", dest), e.event("3", dest)
 			n.DedupKey, m.DedupKey = "", ""
 			e.put(n, m)
+			n, m = e.event("4", dest), e.event("4", dest)
+			n.DedupWindow, m.DedupWindow = 0, 0
+			e.put(n, m)
 		}
 	}},
 	{"WindowEnds", func(e *env) {

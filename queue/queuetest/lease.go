@@ -91,6 +91,16 @@ var leaseTests = []test{
 		e.wantLost(e.outcome(c, queue.StatePending, 500, "status"))
 		e.idle()
 	}},
+	{"NobodyHasIt", func(e *env) {
+		id := e.put(e.event("1", dest))[0]
+		e.wantLost(queue.Settlement{Lease: queue.Lease{Event: id, Destination: dest}, State: queue.StateDelivered})
+		c := e.claimOne(id)
+		e.giveBack(c)
+		for _, token := range []uint64{0, c.Lease.Token, c.Lease.Token + 1} {
+			e.wantLost(queue.Settlement{Lease: queue.Lease{Event: id, Destination: dest, Token: token}, State: queue.StateDelivered})
+		}
+		e.deliver(e.claimOne(id))
+	}},
 	{"TokenDecides", func(e *env) {
 		ids := e.put(e.event("1", dest, "other"), e.event("2", dest))
 		claimed := e.claim(2)

@@ -104,6 +104,18 @@ var parkTests = []test{
 		e.deliver(claimed...)
 		e.wantIDs(e.claim(10), ids[0])
 	}},
+	{"LateAndSoonerThanTheOther", func(e *env) {
+		ids := e.put(e.ordered("1", "k"), e.ordered("2", "k"))
+		e.park(e.claimOne(ids[0]), time.Hour)
+		second := e.claimOne(ids[1])
+		e.clock.Advance(2 * leaseTime)
+		e.claimOnce(0) // lets the store notice that the lease has run out
+		e.park(second, time.Minute)
+		e.clock.Advance(time.Minute)
+		e.deliver(e.claimOne(ids[1]))
+		e.clock.Advance(time.Hour)
+		e.deliver(e.claimOne(ids[0]))
+	}},
 	{"ReplayEndsIt", func(e *env) {
 		ids := e.put(e.ordered("1", "k"), e.ordered("2", "k"))
 		e.park(e.claimOne(ids[0]), time.Hour)

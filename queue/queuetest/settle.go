@@ -93,6 +93,21 @@ var settleTests = []test{
 		e.deliver(c)
 	}},
 	{"AttemptsAreRecorded", recordAttempts},
+	{"AttemptsAreNumbered", func(e *env) {
+		id := e.put(e.event("1", dest))[0]
+		for range 3 {
+			s := e.outcome(e.claimOne(id), queue.StatePending, 500, "status")
+			s.Attempt.Number = 0
+			e.mustSettle(s)
+		}
+		attempts, err := e.inspector().Attempts(e.Context(), id, dest)
+		e.must(err, "attempts")
+		for i, a := range attempts {
+			if a.Number != i+1 || len(attempts) != 3 {
+				e.Errorf("attempt %d of %d has the number %d", i+1, len(attempts), a.Number)
+			}
+		}
+	}},
 	{"ManyAtOnce", func(e *env) {
 		const n = 2000
 		e.fill("a", n)
