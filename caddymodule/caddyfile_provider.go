@@ -26,24 +26,23 @@ func (app *App) parseProvider(d *caddyfile.Dispenser) error {
 		return d.Errf("provider '%s' is already specified", args[0])
 	}
 	for d.NextBlock(1) {
-		known, err := parseSpecOption(d, &p.Spec)
-		if err != nil {
+		if err := parseSpecOption(d, &p.Spec, "provider "+args[0]); err != nil {
 			return err
-		}
-		if !known {
-			return d.Errf("unrecognized option '%s' of provider %s", d.Val(), args[0])
 		}
 	}
 	app.Providers = withEntry(app.Providers, args[0], p)
 	return nil
 }
 
-// parseSpecOption hands an option to the provider's data.
-func parseSpecOption(d *caddyfile.Dispenser, spec *verifiers.Spec) (known bool, err error) {
-	name := d.Val()
-	known, err = spec.Set(name, d.RemainingArgs()...)
+// parseSpecOption hands an option to the provider's data. block names the block in errors.
+func parseSpecOption(d *caddyfile.Dispenser, spec *verifiers.Spec, block string) error {
+	name, args := d.Val(), d.RemainingArgs()
+	known, err := spec.Set(name, args...)
 	if err != nil {
-		err = d.WrapErr(err)
+		return d.WrapErr(err)
 	}
-	return known, err
+	if !known {
+		return d.Errf("unrecognized option '%s' of %s", name, block)
+	}
+	return nil
 }

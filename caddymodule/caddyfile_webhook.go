@@ -96,11 +96,7 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 	case "forward":
 		return h.parseForward(d)
 	}
-	known, err := parseSpecOption(d, h.ensureSpec())
-	if err == nil && !known {
-		err = d.Errf("unrecognized option '%s' of webhook %s", d.Val(), h.Provider)
-	}
-	return err
+	return parseSpecOption(d, h.ensureSpec(), "webhook "+h.Provider)
 }
 
 func (h *Handler) ensureSpec() *verifiers.Spec {
