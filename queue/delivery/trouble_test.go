@@ -239,3 +239,35 @@ func TestStress(t *testing.T) {
 		})
 	}
 }
+
+// lateStore answers claims late, with what was true earlier.
+type lateStore struct {
+	*memstore.Store
+	late time.Duration
+}
+
+func (s *lateStore) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claimed, time.Time, error) {
+	claimed, next, err := s.Store.Claim(ctx, r)
+	time.Sleep(s.late)
+	return claimed, next, err
+}
+
+// TestNewsDuringAClaimIsNotMissed lets deliveries become due after a claim has looked and before it has answered.
+func TestNewsDuringAClaimIsNotMissed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := taking(time.Second, 500)
+		r := newRig(t, func(o *Options) { o.Store = &lateStore{o.Store.(*memstore.Store), 5 * time.Second} })
+		r.start(a.destination("app", Policy{
+			Timeout: time.Hour, Retry: RetryPolicy{Backoff: Schedule{Delays: []time.Duration{2 * time.Second}}},
+		}))
+		defer r.close()
+		synctest.Wait()
+		r.enqueue("app") // while the first look is under way, which finds nothing
+		sleep(10*time.Second + 500*time.Millisecond)
+		r.engine.Wake("app") // the attempt began at 10 s and fails at 11 s, while this look, from 10.5 s to 15.5 s, found it leased
+		sleep(time.Minute)
+		if got := a.since(r.began); len(got) != 2 || got[0] != 10*time.Second || got[1] > 21*time.Second {
+			t.Errorf("attempts at %v, want the second at 20.5 s", got)
+		}
+	})
+}
