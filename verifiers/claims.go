@@ -166,7 +166,7 @@ func (s *jwtScheme) signingKey(k *key) (jose.SignatureAlgorithm, any, error) {
 	for _, alg := range s.algs {
 		switch {
 		case err != nil && strings.HasPrefix(string(alg), "HS"):
-			return alg, k.bytes, nil
+			return alg, paddedKey(k.bytes), nil
 		case err == nil && fitsAlgorithm(private.Public(), string(alg)):
 			return alg, private, nil
 		}

@@ -2,6 +2,7 @@ package verifiers
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -33,7 +34,7 @@ func (p *Provider) Example(eventType string, at time.Time) (*Request, error) {
 	}
 	fill := exampleFiller(p.spec.ID, eventType, at)
 	r := &Request{
-		Method: e.Method, Body: []byte(fill.Replace(e.Body)), At: at, Header: http.Header{},
+		Method: e.Method, Body: []byte(encodeParts(fill.Replace(e.Body))), At: at, Header: http.Header{},
 		URL: &url.URL{Scheme: "https", Host: "hooks.example.com", Path: "/", RawQuery: fill.Replace(e.Query)},
 	}
 	if r.Method == "" {
@@ -48,6 +49,31 @@ func (p *Provider) Example(eventType string, at time.Time) (*Request, error) {
 		r.Header.Set(name, fill.Replace(v))
 	}
 	return r, nil
+}
+
+// encodeParts writes {{base64 text}} as base64, and {{form_base64 text}} as base64 that is escaped for a form: bodies in which the event is wrapped.
+func encodeParts(s string) string {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(s, "{{")
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		inner, after, ok := strings.Cut(rest, "}}")
+		name, text, ok2 := strings.Cut(inner, " ")
+		encoded := base64.StdEncoding.EncodeToString([]byte(text))
+		switch {
+		case ok && ok2 && name == "base64":
+			b.WriteString(encoded)
+		case ok && ok2 && name == "form_base64":
+			b.WriteString(url.QueryEscape(encoded))
+		default: // two braces that mean nothing here, as in nested JSON
+			b.WriteString("{{")
+			after = rest
+		}
+		s = after
+	}
 }
 
 func (p *Provider) exampleTypes() []string {

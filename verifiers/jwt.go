@@ -1,6 +1,7 @@
 package verifiers
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -91,11 +92,11 @@ func (s *jwtScheme) readTimestamp(a *attempt) error {
 
 // parse reads a compact token. Its algorithm must be one that the provider uses.
 func (s *jwtScheme) parse(a *attempt, text string) (*jose.JSONWebSignature, error) {
-	// The library overlooks stray bits at the end of a signature: two spellings of one signature would both verify.
-	if i := strings.LastIndexByte(text, '.'); strings.HasSuffix(text, "=") {
-		return nil, errEncoding
-	} else if _, err := decodeBase64URL(text[i+1:]); err != nil {
-		return nil, errEncoding
+	// The library overlooks stray bits at the end of a part: two spellings of one token would both verify.
+	for segment := range strings.SplitSeq(text, ".") {
+		if _, err := decodeBase64URL(segment); err != nil || strings.HasSuffix(segment, "=") {
+			return nil, errEncoding
+		}
 	}
 	if !s.spec.Detached {
 		return jose.ParseSignedCompact(text, s.algs)
@@ -193,12 +194,22 @@ func (s *jwtScheme) candidates(k *key, h *jose.Header) []any {
 		if pub != nil {
 			return nil // a public key is known to everybody: it must never be taken for a shared secret
 		}
-		return []any{k.bytes}
+		return []any{paddedKey(k.bytes)}
 	}
 	if pub == nil || !fitsAlgorithm(pub, h.Algorithm) {
 		return nil
 	}
 	return []any{pub}
+}
+
+// paddedKey lengthens a short shared secret with zero bytes, which HMAC does itself and which changes nothing. The library refuses short keys; some providers
+// let their users choose one.
+func paddedKey(b []byte) []byte {
+	const longest = 64 // the size of the largest hash, and no more than the block of the smallest
+	if len(b) >= longest {
+		return b
+	}
+	return append(bytes.Clone(b), make([]byte, longest-len(b))...)
 }
 
 // publicOf reads bytes as a key pair's public half; nil if they are not one.

@@ -41,19 +41,30 @@ func writeValue(r *Request, p place, name, v string) error {
 	return nil
 }
 
-// replaceJSON replaces the value at path, as a number where a number stood.
+// replaceJSON replaces the value at path, as a number where a number stood. Of a path that fans out every value is replaced.
 func replaceJSON(r *Request, path, v string) error {
 	old := gjson.GetBytes(r.Body, path)
-	if !old.Exists() || old.Index == 0 {
+	var at []int
+	values := []gjson.Result{old}
+	switch {
+	case len(old.Indexes) > 0:
+		at, values = old.Indexes, old.Array()
+	case old.Index > 0:
+		at = []int{old.Index}
+	default:
 		return fmt.Errorf("%w: body has no field %s to put it in", ErrCannotSign, path)
 	}
-	text := v
-	if old.Type != gjson.Number {
-		text, _ = quoteJSON(v)
+	var body []byte
+	from := 0
+	for i, value := range values {
+		text := v
+		if value.Type != gjson.Number {
+			text, _ = quoteJSON(v)
+		}
+		body = append(body, r.Body[from:at[i]]...)
+		body = append(body, text...)
+		from = at[i] + len(value.Raw)
 	}
-	body := make([]byte, 0, len(r.Body)+len(text))
-	body = append(body, r.Body[:old.Index]...)
-	body = append(body, text...)
-	r.Body = append(body, r.Body[old.Index+len(old.Raw):]...)
+	r.Body = append(body, r.Body[from:]...)
 	return nil
 }

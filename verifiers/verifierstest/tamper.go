@@ -2,6 +2,7 @@ package verifierstest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"net/textproto"
 	"regexp"
@@ -93,12 +94,33 @@ func queryPart(name string) part {
 }
 
 func jsonPart(path string) part {
+	path = strings.ReplaceAll(path, "#", "0") // of many elements, the first
 	return part{"json " + path, func(r *verifiers.Request) string { return gjson.GetBytes(r.Body, path).String() }, func(r *verifiers.Request, v string) {
 		old := gjson.GetBytes(r.Body, path)
 		if old.Index == 0 {
 			return
 		}
 		r.Body = slices.Concat(r.Body[:old.Index], []byte(strconv.Quote(v)), r.Body[old.Index+len(old.Raw):])
+	}}
+}
+
+// envelopePart is a field of the JSON object that another part holds in base64.
+func envelopePart(p part, field string) part {
+	open := func(r *verifiers.Request) string {
+		b, err := base64.StdEncoding.DecodeString(p.get(r))
+		if err != nil {
+			return ""
+		}
+		return string(b)
+	}
+	return part{p.name, func(r *verifiers.Request) string { return gjson.Get(open(r), field).String() }, func(r *verifiers.Request, v string) {
+		outer := open(r)
+		old := gjson.Get(outer, field)
+		if v == "" || old.Index == 0 {
+			p.set(r, "")
+			return
+		}
+		p.set(r, base64.StdEncoding.EncodeToString([]byte(outer[:old.Index]+strconv.Quote(v)+outer[old.Index+len(old.Raw):])))
 	}}
 }
 
@@ -123,6 +145,11 @@ func signatureParts(g genuine) []part {
 			if !strings.Contains(name, "{n}") && spec.Signature.Numbered == 0 {
 				break
 			}
+		}
+	}
+	if field := spec.Signature.JSONField; field != "" {
+		for i := range parts {
+			parts[i] = envelopePart(parts[i], field)
 		}
 	}
 	return slices.DeleteFunc(parts, func(p part) bool { return p.get(g.r) == "" })
