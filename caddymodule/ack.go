@@ -106,6 +106,7 @@ func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.T
 
 // account logs what became of the events and returns the request's result.
 func (h *Handler) account(events []queue.NewEvent, receipts []queue.Receipt) string {
+	h.tellEvents(events, receipts)
 	result := resultDuplicate
 	for i, receipt := range receipts {
 		message := "duplicate event"

@@ -190,6 +190,9 @@ func (app *App) acquire() (*runtime, error) {
 	if err := app.adoptHandshakeSecrets(app.ctx, app.runtime.store); err != nil {
 		app.logger.Error("secrets that handshakes brought cannot be read", zap.Error(err))
 	}
+	if err := app.keepPrivacy(app.ctx, app.runtime.store); err != nil {
+		app.logger.Error("what sources hide cannot be kept for after they are gone", zap.Error(err))
+	}
 	return app.runtime, nil
 }
 

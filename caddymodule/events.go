@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,6 +95,7 @@ func (hub *observerHub) emit(name string, data map[string]any) {
 
 // AttemptFinished implements [delivery.Observer].
 func (hub *observerHub) AttemptFinished(r delivery.AttemptReport) {
+	tellAttempt(&r)
 	outcome := r.Attempt.Class
 	if outcome == "" {
 		outcome = "delivered"
@@ -118,6 +120,7 @@ func (hub *observerHub) AttemptFinished(r delivery.AttemptReport) {
 
 // DeliverySettled implements [delivery.Observer].
 func (hub *observerHub) DeliverySettled(r delivery.SettledReport) {
+	tellSettled(&r)
 	processMetrics.deliveries.WithLabelValues(r.Destination, r.State.String()).Inc()
 	fields := []zap.Field{
 		zap.Stringer("event", r.Event.ID), zap.String("event_id", r.Event.EventID), zap.String("source", r.Event.Source),
@@ -142,6 +145,7 @@ func (hub *observerHub) BreakerChanged(destination string, from, to delivery.Bre
 		open = 1
 	}
 	processMetrics.breaker.WithLabelValues(destination).Set(open)
+	tellDestination(tailBreaker, destination, to.String())
 	hub.logger.Info("breaker changed", zap.String("destination", destination), zap.Stringer("from", from), zap.Stringer("to", to))
 	switch {
 	case to == delivery.BreakerOpen && from == delivery.BreakerClosed:
@@ -157,6 +161,7 @@ func (hub *observerHub) PauseChanged(destination string, paused bool) {
 	if paused {
 		name = "webhook_paused"
 	}
+	tellDestination(tailPause, destination, strings.TrimPrefix(name, "webhook_"))
 	hub.logger.Info("destination paused or resumed", zap.String("destination", destination), zap.Bool("paused", paused))
 	hub.emit(name, map[string]any{"destination": destination})
 }

@@ -123,9 +123,12 @@ func (h *Handler) fail(w http.ResponseWriter, req *verifiers.Request, err error)
 	f := h.classify(err)
 	h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, f.result).Inc()
 	fields := []zap.Field{zap.String("reason", f.reason), zap.Int("status", f.status), zap.Error(f.err)}
+	ip := ""
 	if req != nil {
-		fields = append(fields, zap.String("client_ip", req.ClientIP))
+		ip = req.ClientIP
+		fields = append(fields, zap.String("client_ip", ip))
 	}
+	h.tellRequest(f.result, f.reason, f.status, ip)
 	retry := time.Duration(0)
 	switch {
 	case f.result == resultError:

@@ -38,6 +38,7 @@ func (h *Handler) answerHandshake(ctx context.Context, w http.ResponseWriter, re
 	}
 	h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, resultHandshake).Inc()
 	h.logger.Info("handshake answered", zap.String("method", req.Method), zap.Int("status", reply.Status), zap.String("client_ip", req.ClientIP))
+	h.tellRequest(resultHandshake, "", reply.Status, req.ClientIP)
 	header := w.Header()
 	for name, value := range reply.Header {
 		header.Set(name, value)

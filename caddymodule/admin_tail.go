@@ -1,0 +1,114 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"time"
+)
+
+// tailHeartbeat is after how long without news a comment is sent, so that neither side takes the other for gone.
+const tailHeartbeat = 15 * time.Second
+
+// getTail sends what happens as server-sent events, one per item and named by its kind; "missed" tells how many the client was too slow for, "end" that
+// the configuration is on its way out and the client should come back.
+func getTail(w http.ResponseWriter, r *http.Request, g *gateway) error {
+	p := newParams(r.URL)
+	want, err := tailFilter(p)
+	if err != nil {
+		return err
+	}
+	t, leave, ok := live.subscribe(want)
+	if !ok {
+		writeAPIProblem(w, &apiProblem{Status: http.StatusServiceUnavailable, Code: "too_many_tails", Detail: fmt.Sprintf("%d clients look on already", maxTails)})
+		return nil
+	}
+	defer leave()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no")
+	stream := &eventStream{w: w, control: http.NewResponseController(w)}
+	stream.comment("tail")
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	heartbeat := time.NewTicker(tailHeartbeat)
+	defer heartbeat.Stop()
+	var missed uint64
+	for stream.err == nil {
+		select {
+		case item := <-t.items:
+			stream.send(item.Kind, item)
+		case <-heartbeat.C:
+			stream.comment("still here")
+		case <-g.app.ctx.Done(): // a reload or the end: this admin server must not wait for its clients
+			stream.send("end", struct{}{})
+			return nil
+		case <-r.Context().Done():
+			return nil
+		}
+		if n := t.missed.Load(); n > missed {
+			stream.send("missed", map[string]uint64{"count": n - missed})
+			missed = n
+		}
+	}
+	return nil // the client is gone; it asks again
+}
+
+// tailFilter reads what a client wants to see.
+func tailFilter(p *params) (func(*tailItem) bool, error) {
+	source, provider, destination, glob := p.text("source"), p.text("provider"), p.text("destination"), p.text("type")
+	kinds, results, reason := p.list("kind"), p.list("result"), p.text("error")
+	if _, err := path.Match(glob, ""); err != nil {
+		p.fail("type %q is not a glob", glob)
+	}
+	for _, kind := range kinds {
+		if known := []string{tailRequest, tailAttempt, tailDelivery, tailBreaker, tailPause}; !slices.Contains(known, kind) {
+			p.fail("kind %q: want one of %v", kind, known)
+		}
+	}
+	if err := p.done(); err != nil {
+		return nil, err
+	}
+	return func(i *tailItem) bool {
+		if glob != "" {
+			if ok, _ := path.Match(glob, i.Type); !ok { // the glob was checked above
+				return false
+			}
+		}
+		return (source == "" || i.Source == source) && (provider == "" || i.Provider == provider) &&
+			(destination == "" || i.Destination == destination) && (reason == "" || i.Reason == reason) &&
+			(len(kinds) == 0 || slices.Contains(kinds, i.Kind)) && (len(results) == 0 || slices.Contains(results, i.Result))
+	}, nil
+}
+
+// eventStream writes server-sent events. The first failure stays.
+type eventStream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	err     error
+}
+
+func (s *eventStream) comment(text string) { s.write(": " + text + "\n\n") }
+
+func (s *eventStream) send(event string, data any) {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		s.err = err
+		return
+	}
+	s.write("event: " + event + "\ndata: " + string(raw) + "\n\n")
+}
+
+func (s *eventStream) write(text string) {
+	if s.err != nil {
+		return
+	}
+	if _, s.err = s.w.Write([]byte(text)); s.err == nil {
+		s.err = s.control.Flush()
+	}
+}

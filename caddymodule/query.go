@@ -1,0 +1,173 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// Errors of a look at the gateway, beside those of queue and delivery.
+var (
+	// errBadQuery means that a filter or a request makes no sense; the text says why.
+	errBadQuery = errors.New("bad request")
+	// errHidden means that the source's configuration keeps what was asked for from being shown.
+	errHidden = errors.New("hidden by the source's configuration")
+	// errSearchLimit means that a search was given up before its end.
+	errSearchLimit = errors.New("search took too long")
+)
+
+// Bounds of searches that no index of the store answers.
+const (
+	lookupTime    = 3 * time.Second // for an event by the provider's id
+	filteredPages = 20              // pages of the store that one page with a state of held or pending may read
+)
+
+// gateway is what the admin API and the dashboard show and operate: the app of the running configuration with its store and engine. It is made anew for each
+// request, because a reload may come between two of them.
+type gateway struct {
+	app     *App
+	rt      *runtime
+	inspect queue.Inspector
+	meta    queue.Metadata
+	actor   string // who asks, for the audit log
+}
+
+// activeGateway returns the gateway of the running configuration; errNoApp if it has none.
+func activeGateway(actor string) (*gateway, error) {
+	app, err := activeApp()
+	if err != nil {
+		return nil, err
+	}
+	rt, err := app.acquire()
+	if err != nil {
+		return nil, err
+	}
+	return &gateway{app: app, rt: rt, inspect: rt.store, meta: rt.store, actor: actor}, nil
+}
+
+// shown is the state in which people see a delivery: pending ones of a destination that takes nothing are held.
+func (g *gateway) shown(d *queue.Delivery) queue.State {
+	if d.State == queue.StatePending && g.rt.engine.Held(d.Destination) {
+		return queue.StateHeld
+	}
+	return d.State
+}
+
+// Events returns one page of events. In the filter's states, held is understood, and pending means pending and not held.
+func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error) {
+	if _, err := path.Match(f.Type, ""); err != nil {
+		return eventPage{}, fmt.Errorf("%w: type %q is not a glob", errBadQuery, f.Type)
+	}
+	if f.Limit == 0 {
+		f.Limit = defaultPageSize
+	}
+	match := g.stateMatch(&f)
+	page := eventPage{Events: []eventView{}}
+	for range filteredPages {
+		got, err := g.inspect.Events(ctx, f)
+		if err != nil {
+			return eventPage{}, listingError(err, f.Cursor)
+		}
+		for i := range got.Events {
+			if s := &got.Events[i]; match == nil || slices.ContainsFunc(s.Deliveries, match) {
+				page.Events = append(page.Events, g.view(&s.Event, s.Size, s.Deliveries))
+			}
+		}
+		page.Next, f.Cursor = got.Next, got.Next
+		f.Limit -= len(got.Events)
+		if match == nil || got.Next == "" || f.Limit <= 0 {
+			break
+		}
+	}
+	return page, nil
+}
+
+// listingError tells a cursor that the store does not know from a failure of the store.
+func listingError(err error, cursor string) error {
+	known := slices.ContainsFunc([]error{queue.ErrClosed, queue.ErrFailed, queue.ErrDamaged, context.Canceled, context.DeadlineExceeded},
+		func(sentinel error) bool { return errors.Is(err, sentinel) })
+	if cursor != "" && !known {
+		return fmt.Errorf("%w: cursor %q is not one of this list", errBadQuery, truncate(cursor, 40))
+	}
+	return fmt.Errorf("listing events: %w", err)
+}
+
+// eventByID is the page of one event; empty if there is none of that id.
+func (g *gateway) eventByID(ctx context.Context, id queue.ID) (eventPage, error) {
+	page := eventPage{Events: []eventView{}}
+	e, err := g.inspect.Event(ctx, id)
+	if errors.Is(err, queue.ErrNotFound) {
+		return page, nil
+	}
+	if err != nil {
+		return page, fmt.Errorf("event %s: %w", id, err)
+	}
+	deliveries, err := g.inspect.Deliveries(ctx, id)
+	if err != nil {
+		return page, fmt.Errorf("event %s: %w", id, err)
+	}
+	page.Events = append(page.Events, g.view(e, len(e.Body), deliveries))
+	return page, nil
+}
+
+// stateMatch turns the states of a filter into stored ones. Where those say less than what was asked for, it returns what a delivery has to be, else nil.
+func (g *gateway) stateMatch(f *queue.Filter) func(queue.Delivery) bool {
+	states := f.States
+	held, pending := slices.Contains(states, queue.StateHeld), slices.Contains(states, queue.StatePending)
+	if held {
+		f.States = slices.DeleteFunc(slices.Clone(states), func(s queue.State) bool { return s == queue.StateHeld || s == queue.StatePending })
+		f.States = append(f.States, queue.StatePending)
+	}
+	if held == pending {
+		return nil
+	}
+	destination, class := f.Destination, f.Error
+	return func(d queue.Delivery) bool {
+		return (destination == "" || d.Destination == destination) && (class == "" || d.LastError == class) && slices.Contains(states, g.shown(&d))
+	}
+}
+
+// find resolves what an operator calls an event: the gateway's own id, or the provider's, optionally of one source. Of several events with the provider's
+// id it returns the newest, and the others.
+func (g *gateway) find(ctx context.Context, id, source string) (queue.ID, []queue.ID, error) {
+	if own, err := queue.ParseID(id); err == nil {
+		_, err := g.inspect.Deliveries(ctx, own)
+		if err == nil {
+			return own, nil, nil
+		}
+		if !errors.Is(err, queue.ErrNotFound) {
+			return 0, nil, err
+		}
+	}
+	if id == "" {
+		return 0, nil, fmt.Errorf("%w: event id is empty", errBadQuery)
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	filter := queue.Filter{EventID: id, Source: source, Limit: 10}
+	for {
+		page, err := g.inspect.Events(ctx, filter)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return 0, nil, fmt.Errorf("%w: event %q is not among the newest ones; use its wh_ id, or list events between two times", errSearchLimit, id)
+		}
+		if err != nil {
+			return 0, nil, fmt.Errorf("looking for event %q: %w", id, err)
+		}
+		if len(page.Events) > 0 {
+			var others []queue.ID
+			for _, s := range page.Events[1:] {
+				others = append(others, s.Event.ID)
+			}
+			return page.Events[0].Event.ID, others, nil
+		}
+		if page.Next == "" {
+			return 0, nil, fmt.Errorf("event %q: %w", id, queue.ErrNotFound)
+		}
+		filter.Cursor = page.Next
+	}
+}

@@ -1,0 +1,134 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// maskText stands in for what is not shown.
+const maskText = "***"
+
+// errCannotMask means that a payload is of a kind in which the masked paths cannot be found, so that it is not shown at all.
+var errCannotMask = errors.New("payload is neither JSON nor a form, so what must be masked in it cannot be found")
+
+// maskPayload replaces the values at paths. All other bytes stay as they came, but for blanks between them. It reports whether there was anything to replace.
+func maskPayload(body []byte, contentType string, paths []string) ([]byte, bool, error) {
+	if len(paths) == 0 || len(bytes.TrimSpace(body)) == 0 {
+		return body, false, nil
+	}
+	if gjson.ValidBytes(body) {
+		split := make([][]string, len(paths))
+		for i, p := range paths {
+			split[i] = splitPath(p)
+		}
+		out, hit := maskJSON(gjson.ParseBytes(body), split)
+		if !hit {
+			return body, false, nil
+		}
+		return out, true, nil
+	}
+	if strings.HasPrefix(contentType, "application/x-www-form-urlencoded") {
+		return maskForm(body, paths)
+	}
+	return nil, false, errCannotMask
+}
+
+// splitPath splits a path at its dots; a dot that is part of a name is written "\.".
+func splitPath(path string) []string {
+	var segments []string
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		switch {
+		case path[i] == '\\' && i+1 < len(path):
+			i++
+			b.WriteByte(path[i])
+		case path[i] == '.':
+			segments = append(segments, b.String())
+			b.Reset()
+		default:
+			b.WriteByte(path[i])
+		}
+	}
+	return append(segments, b.String())
+}
+
+// maskJSON writes a value anew with what the paths lead to replaced. In a path, * and # stand for every field or element. An array that a name meets is
+// looked into element by element, so that a path does not miss what a provider sends as a list now and then.
+func maskJSON(value gjson.Result, paths [][]string) ([]byte, bool) {
+	if !value.IsObject() && !value.IsArray() {
+		return []byte(value.Raw), false
+	}
+	isArray, hit, first, index := value.IsArray(), false, true, 0
+	var out bytes.Buffer
+	out.WriteByte(value.Raw[0])
+	value.ForEach(func(key, element gjson.Result) bool {
+		if !first {
+			out.WriteByte(',')
+		}
+		first = false
+		if !isArray {
+			out.WriteString(key.Raw)
+			out.WriteByte(':')
+		}
+		rest, whole := pathsInto(paths, key.String(), index, isArray)
+		index++
+		switch {
+		case whole:
+			out.WriteString(`"` + maskText + `"`)
+			hit = true
+		case len(rest) > 0:
+			raw, inner := maskJSON(element, rest)
+			out.Write(raw)
+			hit = hit || inner
+		default:
+			out.WriteString(element.Raw)
+		}
+		return true
+	})
+	if isArray {
+		out.WriteByte(']')
+	} else {
+		out.WriteByte('}')
+	}
+	return out.Bytes(), hit
+}
+
+// pathsInto returns what is left of the paths behind a field or element; whole if one of them ends there.
+func pathsInto(paths [][]string, key string, index int, isArray bool) (rest [][]string, whole bool) {
+	for _, p := range paths {
+		head := p[0]
+		switch {
+		case head == "*", head == "#", !isArray && head == key, isArray && head == strconv.Itoa(index):
+			if len(p) == 1 {
+				return nil, true
+			}
+			rest = append(rest, p[1:])
+		case isArray:
+			rest = append(rest, p)
+		}
+	}
+	return rest, false
+}
+
+// maskForm replaces the values of form fields whose name is one of the paths.
+func maskForm(body []byte, paths []string) ([]byte, bool, error) {
+	fields, hit := strings.Split(string(body), "&"), false
+	for i, field := range fields {
+		name, _, _ := strings.Cut(field, "=")
+		plain, err := url.QueryUnescape(name)
+		if err != nil {
+			return nil, false, errCannotMask
+		}
+		for _, path := range paths {
+			if plain == path || path == "*" {
+				fields[i], hit = name+"="+maskText, true
+			}
+		}
+	}
+	return []byte(strings.Join(fields, "&")), hit, nil
+}

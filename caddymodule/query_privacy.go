@@ -1,0 +1,239 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// metaPrivacy is where the store's metadata keeps what sources hide, so that events of a source that left the configuration stay as hidden as they were.
+const metaPrivacy = "privacy/"
+
+// privacyRules are what a source hides of its payloads.
+type privacyRules struct {
+	Redact bool     `json:"redact,omitempty"`
+	Mask   []string `json:"mask,omitempty"`
+}
+
+// keepPrivacy stores what the sources of this configuration hide.
+func (app *App) keepPrivacy(ctx context.Context, store queue.Store) error {
+	meta, ok := store.(queue.Metadata)
+	if !ok {
+		return nil
+	}
+	for _, name := range sortedKeys(app.sources) {
+		h := app.sources[name]
+		value, err := json.Marshal(privacyRules{Redact: h.Redact, Mask: h.Mask})
+		if err != nil {
+			return fmt.Errorf("privacy of source %s: %w", name, err)
+		}
+		old, err := meta.Meta(ctx, metaPrivacy+name)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return fmt.Errorf("privacy of source %s: %w", name, err)
+		}
+		if bytes.Equal(old, value) {
+			continue
+		}
+		if err := meta.PutMeta(ctx, metaPrivacy+name, value); err != nil {
+			return fmt.Errorf("privacy of source %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// privacy is what may be shown of one event.
+type privacy struct {
+	privacyRules
+	headers map[string]bool // canonical names of those with secrets
+	queries map[string]bool // lower-case names of parameters with secrets
+	path    bool            // the last segment of the path is a secret
+}
+
+// privacy finds out what may be shown of an event: by its source's configuration or, if that is gone, by what it was. Nothing is known of a source
+// that neither has: its payloads are hidden.
+func (g *gateway) privacy(ctx context.Context, e *queue.Event) (*privacy, error) {
+	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
+	if h := g.app.source(e.Source); h != nil {
+		p.Redact, p.Mask = h.Redact, slices.Clone(h.Mask)
+		p.learn(h.provider.Spec())
+		if h.Token != nil {
+			p.learnToken(h.Token.Place)
+		}
+		return p, nil
+	}
+	if spec, err := g.app.providerSpec(e.Provider); err == nil { // else the provider is gone too, and only the usual names are masked
+		p.learn(spec)
+	}
+	value, err := g.meta.Meta(ctx, metaPrivacy+e.Source)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		p.Redact = true
+		return p, nil
+	case err != nil:
+		return nil, fmt.Errorf("privacy of source %s: %w", e.Source, err)
+	}
+	var rules privacyRules
+	if err := json.Unmarshal(value, &rules); err != nil {
+		return nil, fmt.Errorf("privacy of source %s: %w", e.Source, err)
+	}
+	p.Redact, p.Mask = rules.Redact, append(p.Mask, rules.Mask...)
+	return p, nil
+}
+
+// source returns a configured source; nil if there is none of that name.
+func (app *App) source(name string) *Handler {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	return app.sources[name]
+}
+
+// learn notes where a provider's requests carry signatures, tokens and secrets.
+func (p *privacy) learn(spec *verifiers.Spec) {
+	names := slices.Concat(spec.Signature.Names, spec.Signature.Legacy)
+	switch spec.Signature.In {
+	case "", "header":
+		p.addHeaders(names)
+	case "query":
+		p.addQueries(names)
+	case "path":
+		p.path = true
+	case "json", "form":
+		if spec.Scheme == verifiers.SchemeToken { // the secret itself; a signature in the payload is none
+			p.Mask = append(p.Mask, names...)
+		}
+	}
+	for _, c := range spec.Checks {
+		if c.Equals == "" || strings.HasPrefix(c.Equals, "literal:") {
+			continue
+		}
+		place, name, _ := strings.Cut(c.Expr, ":")
+		name, _, _ = strings.Cut(name, ">")
+		secret := c.Equals == "secret" || isSecretParam(spec, strings.TrimPrefix(c.Equals, "param:"))
+		switch {
+		case !secret:
+		case place == "header":
+			p.addHeaders([]string{name})
+		case place == "query":
+			p.addQueries([]string{name})
+		case place == "json", place == "form":
+			p.Mask = append(p.Mask, name)
+		}
+	}
+}
+
+func isSecretParam(spec *verifiers.Spec, name string) bool {
+	return slices.ContainsFunc(spec.Params, func(param verifiers.Param) bool { return param.Name == name && param.Secret })
+}
+
+// learnToken notes where the source's own token is. The one in a path or query is masked before the event is stored.
+func (p *privacy) learnToken(place string) {
+	if kind, name, _ := strings.Cut(place, ":"); kind == "header" {
+		p.addHeaders([]string{name})
+	}
+}
+
+func (p *privacy) addHeaders(names []string) {
+	for _, name := range names {
+		if before, _, numbered := strings.Cut(name, "{n}"); numbered {
+			for i := range 10 {
+				p.headers[http.CanonicalHeaderKey(before+string(rune('0'+i)))] = true
+			}
+			continue
+		}
+		p.headers[http.CanonicalHeaderKey(name)] = true
+	}
+}
+
+func (p *privacy) addQueries(names []string) {
+	for _, name := range names {
+		p.queries[strings.ToLower(name)] = true
+	}
+}
+
+// secretWords are parts of names whose values are not for showing, whoever sends them.
+var secretWords = []string{
+	"signature", "hmac", "token", "secret", "password", "passwd", "credential", "authorization", "authentication", "cookie", "api-key", "apikey", "api_key", "assertion",
+}
+
+func soundsSecret(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+}
+
+// header returns the headers as they may be shown.
+func (p *privacy) header(h http.Header) map[string][]string {
+	out := make(map[string][]string, len(h))
+	for name, values := range h {
+		if p.headers[name] || soundsSecret(name) {
+			out[name] = []string{maskText}
+			continue
+		}
+		out[name] = values
+	}
+	return out
+}
+
+// address returns the request's address as it may be shown.
+func (p *privacy) address(stored string) string {
+	u, err := url.Parse(stored)
+	if err != nil {
+		return ""
+	}
+	u.User = nil
+	if p.path {
+		if i := strings.LastIndexByte(u.Path, '/'); i >= 0 {
+			u.Path, u.RawPath = u.Path[:i+1]+maskText, ""
+		}
+	}
+	u.RawQuery = maskQuery(u.RawQuery, func(name string) bool { return p.queries[strings.ToLower(name)] || soundsSecret(name) })
+	return u.String()
+}
+
+// maskQuery replaces the values of some parameters and leaves the others as they are written.
+func maskQuery(raw string, secret func(name string) bool) string {
+	if raw == "" {
+		return ""
+	}
+	pairs := strings.Split(raw, "&")
+	for i, pair := range pairs {
+		name, _, hasValue := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(name)
+		if hasValue && (err != nil || secret(plain)) {
+			pairs[i] = name + "=" + maskText
+		}
+	}
+	return strings.Join(pairs, "&")
+}
+
+// payload returns a payload as it may be shown; errHidden if it may not.
+func (p *privacy) payload(body []byte, contentType string) ([]byte, bool, error) {
+	if p.Redact {
+		return nil, false, fmt.Errorf("%w: it shows no payloads (redact)", errHidden)
+	}
+	out, hit, err := maskPayload(body, contentType, p.Mask)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", errHidden, err)
+	}
+	return out, hit, nil
+}
+
+// response returns what a destination answered as it may be shown. An application may echo what it was sent, so what cannot be masked is not shown.
+func (p *privacy) response(answer []byte) string {
+	if p.Redact || len(answer) == 0 {
+		return ""
+	}
+	shown, _, err := maskPayload(answer, "", p.Mask)
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(string(shown), "�")
+}
