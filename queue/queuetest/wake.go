@@ -41,6 +41,17 @@ var wakeTests = []test{
 			e.woken(dest)
 		}
 	}},
+	{"ByAKeyThatIsFreeAgain", func(e *env) {
+		ids := e.put(e.ordered("1", "k"), e.ordered("2", "k"))
+		e.park(e.claimOne(ids[0]), time.Second)
+		second := e.claimOne(ids[1])
+		e.clock.Advance(time.Second)
+		e.idle()
+		e.quiet()
+		e.retry(second, time.Hour)
+		e.woken(dest)
+		e.claimOne(ids[0])
+	}},
 	{"NothingIsMissedWhenFull", func(e *env) {
 		const many = 3000
 		names := make([]string, many)
