@@ -196,8 +196,8 @@ func (f *format) next(s string) (item, rest string) {
 // match finds the first pattern that an item fits.
 func (f *format) match(item string, position int, prefixOptional bool) (sigItem, bool) {
 	for i, pattern := range f.patterns {
-		if pattern[0].literal == "" && len(f.patterns) > 1 && i != position {
-			continue // told by its position
+		if pattern[0].literal == "" && len(f.patterns) > 1 && i != min(position, len(f.patterns)-1) {
+			continue // told by its position; all items after the last one named are of its kind
 		}
 		if found, ok := f.fit(pattern, item); ok {
 			return found, true
