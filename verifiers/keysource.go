@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -59,11 +60,9 @@ func (p *Provider) newKeySource(s *KeySource) error {
 	}
 	hosts := s.Hosts
 	if len(hosts) == 0 {
-		u, err := url.Parse(s.URL)
-		if err != nil || !ks.url.fixed() || strings.Contains(u.Host, "{") {
-			return fieldError("key_source.hosts", "expected the only hosts that keys may come from")
+		if hosts, err = p.ownHost(ks.url); err != nil {
+			return err
 		}
-		hosts = []string{u.Hostname()}
 	}
 	if ks.hosts, err = p.parseHosts("key_source.hosts", hosts); err != nil {
 		return err
@@ -84,6 +83,17 @@ func (p *Provider) newKeySource(s *KeySource) error {
 	return nil
 }
 
+// ownHost is the host of an address that does not depend on the request. An address without a host, because a param was not given, matches none.
+func (p *Provider) ownHost(addr *Template) ([]string, error) {
+	a := newAttempt(p, &Request{})
+	defer a.release()
+	u, err := url.Parse(addr.string(a))
+	if err != nil || !addr.fixed() {
+		return nil, fieldError("key_source.hosts", "expected the only hosts that keys may come from")
+	}
+	return []string{u.Hostname()}, nil
+}
+
 func (p *Provider) parseHosts(field string, hosts []string) ([]*Template, error) {
 	var out []*Template
 	for i, h := range hosts {
@@ -93,6 +103,9 @@ func (p *Provider) parseHosts(field string, hosts []string) ([]*Template, error)
 		}
 		if !t.fixed() {
 			return nil, fieldError(field, "%q: a host must not come from the request", h)
+		}
+		if _, err := path.Match(h, ""); err != nil {
+			return nil, fieldError(field, "%q: %w", h, err)
 		}
 		out = append(out, t)
 	}
@@ -109,7 +122,7 @@ func allowedHost(patterns []*Template, a *attempt, host string) bool {
 	return slices.ContainsFunc(patterns, func(t *Template) bool { return matchHost(t.string(a), host) })
 }
 
-// matchHost knows "host.example", ".example" (any subdomain) and "*" for one whole label.
+// matchHost knows "host.example", ".example" (any subdomain) and, within one label, what [path.Match] does: "*" and "[a-z]".
 func matchHost(pattern, host string) bool {
 	host, pattern = strings.ToLower(host), strings.ToLower(pattern)
 	if strings.HasPrefix(pattern, ".") {
@@ -120,7 +133,7 @@ func matchHost(pattern, host string) bool {
 		return false
 	}
 	for i := range want {
-		if got[i] == "" || (want[i] != "*" && want[i] != got[i]) {
+		if ok, err := path.Match(want[i], got[i]); err != nil || !ok || got[i] == "" {
 			return false
 		}
 	}
@@ -230,6 +243,9 @@ func (s *keySource) trust(d *keyDocument, a *attempt) error {
 // parse reads a document of the source's kind.
 func (s *keySource) parse(raw []byte) (*keyDocument, error) {
 	d := &keyDocument{raw: raw}
+	if s.spec.Field != "" {
+		raw = []byte(jsonValue(raw, s.spec.Field))
+	}
 	switch s.spec.Kind {
 	case "jwks":
 		d.jwks = &jose.JSONWebKeySet{}
@@ -254,7 +270,7 @@ func (s *keySource) parse(raw []byte) (*keyDocument, error) {
 			d.jwks.Keys = append(d.jwks.Keys, jose.JSONWebKey{Key: pub, KeyID: id})
 		}
 	case "certificate":
-		return d, d.parseCertificates()
+		return d, d.parseCertificates(raw)
 	default:
 		pub, err := parseKeyPair(raw)
 		if err != nil {
@@ -266,9 +282,9 @@ func (s *keySource) parse(raw []byte) (*keyDocument, error) {
 }
 
 // parseCertificates reads a PEM file: the leaf first, then what helps to build its chain.
-func (d *keyDocument) parseCertificates() error {
+func (d *keyDocument) parseCertificates(raw []byte) error {
 	d.rest = x509.NewCertPool()
-	for block, rest := pem.Decode(d.raw); block != nil; block, rest = pem.Decode(rest) {
+	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return fmt.Errorf("not a certificate: %w", err)

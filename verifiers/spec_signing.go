@@ -37,7 +37,8 @@ type AlgorithmBy struct {
 // skipped, v1 may appear several times); an item that has none in front is told by its position ("{timestamp},{signature}").
 // Blanks around items are ignored.
 type Signature struct {
-	// In is the place: header (default), query, form, json, body (all of it) or path (the last segment).
+	// In is the place: header (default), query, form, json, body (all of it), path (the last segment) or expr (names are expressions, for signatures inside
+	// of something encoded; such requests can be verified and not signed).
 	In string `json:"in,omitempty" yaml:"in"`
 	// Names are the header's, parameter's or field's name, or the JSON path. Several are alternatives and all are read, in order.
 	// A name may contain {n}: it stands for 1, 2, 3 ... up to Numbered.
@@ -92,14 +93,16 @@ type Timestamp struct {
 type KeySource struct {
 	// URL is a template of the address. It may use parts of the request ({header.PAYPAL-CERT-URL}); Hosts and Path are checked before it is fetched.
 	URL string `json:"url,omitempty" yaml:"url"`
-	// Hosts are the only hosts allowed, also for redirects: "api.example.com", "sns.*.amazonaws.com" (a star is one label) or ".example.com" (any
-	// subdomain). Templates over params only are allowed. Default: the host of URL if that does not depend on the request.
+	// Hosts are the only hosts allowed, also for redirects: "api.example.com", "keys.*.example.com" (a star is within one label, as is "[a-z]", see
+	// [path.Match]) or ".example.com" (any subdomain). Templates over params only are allowed. Default: the host of URL if that does not depend on the request.
 	Hosts []string `json:"hosts,omitempty" yaml:"hosts"`
 	// PathPrefix and PathSuffix pin the path where the request chooses it.
 	PathPrefix string `json:"path_prefix,omitempty" yaml:"path_prefix"`
 	PathSuffix string `json:"path_suffix,omitempty" yaml:"path_suffix"`
 	// Kind of the document: jwks, certificate (PEM), pem (public key) or x509_map (JSON object of PEM certificates by key id).
 	Kind string `json:"kind,omitempty" yaml:"kind"`
+	// Field is the JSON path of the key where the document is a JSON object around it.
+	Field string `json:"field,omitempty" yaml:"field"`
 	// CommonName is the end that the subject of the certificate must have (".paypal.com").
 	CommonName string `json:"common_name,omitempty" yaml:"common_name"`
 	// Chain verifies the certificate up to Roots (PEM), or to the system's roots if those are empty, at the time the request arrived.
@@ -136,7 +139,7 @@ type JWT struct {
 
 // X5C pins a certificate chain.
 type X5C struct {
-	// Root is the pinned root certificate (PEM). Where it is empty the configured secret is the root.
+	// Root is the pinned root certificate (PEM). A configured secret, a root as well, takes its place.
 	Root string `json:"root,omitempty" yaml:"root"`
 	// Length is how many certificates the header must hold, leaf first. Default: 3.
 	Length int `json:"length,omitempty" yaml:"length"`
