@@ -16,12 +16,14 @@ import (
 type sigReader struct {
 	place  place
 	names  []string
+	exprs  map[string]*Expr // by name, where names are expressions
 	spec   *Signature
 	format *format
 }
 
 var sigPlaces = map[string]place{
 	"": placeHeader, "header": placeHeader, "query": placeQuery, "form": placeForm, "json": placeJSON, "body": placeRaw, "path": placeLastPath,
+	"expr": placeExpr,
 }
 
 // maxNumbered bounds how many numbered headers are looked for.
@@ -39,7 +41,7 @@ func (p *Provider) compileSignature() error {
 	}
 	pl, ok := sigPlaces[s.In]
 	if !ok {
-		return fieldError("signature.in", "%q is not a place: expected header, query, form, json, body or path", s.In)
+		return fieldError("signature.in", "%q is not a place: expected header, query, form, json, body, path or expr", s.In)
 	}
 	if !slices.Contains([]string{"", "hex", "base64", "base64url", "raw"}, s.Encoding) {
 		return fieldError("signature.encoding", "%q is not known: expected hex, base64, base64url or raw", s.Encoding)
@@ -55,7 +57,15 @@ func (p *Provider) compileSignature() error {
 	if s.Numbered < 0 || s.Numbered > maxNumbered {
 		return fieldError("signature.numbered", "expected a number up to %d", maxNumbered)
 	}
+	if pl == placeExpr {
+		p.sig.exprs = make(map[string]*Expr, len(s.Names))
+	}
 	for _, name := range s.Names {
+		if pl == placeExpr {
+			if p.sig.exprs[name], err = p.parseExpr("signature.names", name); err != nil {
+				return err
+			}
+		}
 		if !strings.Contains(name, "{n}") {
 			p.sig.names = append(p.sig.names, p.sig.canonical(name))
 			continue
@@ -133,6 +143,8 @@ func (s *sigReader) values(a *attempt, name string) []string {
 		return a.queryValues()[name]
 	case placeForm:
 		return a.formValues()[name]
+	case placeExpr:
+		return []string{s.exprs[name].eval(a)}
 	default:
 		return jsonValues(a.r.Body, name)
 	}

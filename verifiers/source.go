@@ -36,6 +36,7 @@ const (
 	placeSecretID
 	placeFormSorted  // name+value of all form fields, sorted, repeated values once
 	placeQuerySorted // name=value of all query parameters, sorted, joined by &
+	placeExpr        // an expression of its own, in Signature only
 	placeContentType // media type of the body
 )
 
