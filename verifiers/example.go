@@ -94,3 +94,21 @@ func exampleFiller(provider, eventType string, at time.Time) *strings.Replacer {
 		"{{rfc3339}}", at.UTC().Format(time.RFC3339),
 	)
 }
+
+// encodeSections encodes what stands between {{base64}} and {{/base64}}, or the same with base64url: bodies that carry a message in a field.
+func encodeSections(s string) string {
+	for _, enc := range []struct {
+		name   string
+		encode func([]byte) string
+	}{{"base64", base64.StdEncoding.EncodeToString}, {"base64url", base64.RawURLEncoding.EncodeToString}} {
+		for {
+			before, rest, ok := strings.Cut(s, "{{"+enc.name+"}}")
+			inner, after, closed := strings.Cut(rest, "{{/"+enc.name+"}}")
+			if !ok || !closed {
+				break
+			}
+			s = before + enc.encode([]byte(inner)) + after
+		}
+	}
+	return s
+}
