@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,68 +88,6 @@ func TestPanicOfTheForwarderIsAFailedAttempt(t *testing.T) {
 	})
 }
 
-func TestConcurrencyIsKept(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := taking(time.Second, 200)
-		r := newRig(t)
-		r.start(a.destination("app", Policy{Concurrency: 7}))
-		defer r.close()
-		for range 70 {
-			r.enqueue("app")
-		}
-		sleep(9 * time.Second)
-		if a.most != 7 || r.status("app").InFlight != 7 {
-			t.Errorf("%d attempts at once, %d now, want 7", a.most, r.status("app").InFlight)
-		}
-		sleep(time.Second)
-		if s := r.status("app"); s.Delivered != 70 || s.Pending != 0 {
-			t.Errorf("after 10 s: %+v, want all 70 delivered", s)
-		}
-	})
-}
-
-func TestRateIsKeptExactly(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := always(200)
-		r := newRig(t)
-		r.start(a.destination("app", Policy{Rate: Rate{PerSecond: 10, Burst: 3}}))
-		defer r.close()
-		for range 13 {
-			r.enqueue("app")
-		}
-		sleep(time.Hour)
-		var want []time.Duration
-		for i := range 13 {
-			want = append(want, time.Duration(max(0, i-2))*100*time.Millisecond)
-		}
-		if got := a.since(r.began); !slices.Equal(got, want) {
-			t.Errorf("attempts at\n%v, want\n%v", got, want)
-		}
-	})
-}
-
-func TestHangingDestinationDoesNotHoldUpOthers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		stuck, quick := hanging(), always(200)
-		r := newRig(t)
-		r.start(stuck.destination("stuck", Policy{Concurrency: 4}), quick.destination("quick", Policy{Concurrency: 4}))
-		defer r.close()
-		for range 1000 {
-			r.enqueue("stuck")
-		}
-		for range 100 {
-			r.enqueue("quick")
-		}
-		synctest.Wait()
-		if s := r.status("quick"); s.Delivered != 100 {
-			t.Errorf("the quick destination has %d of 100, and no time has passed that it could wait for", s.Delivered)
-		}
-		if s := r.status("stuck"); s.Delivering != 4 || stuck.count() != 4 {
-			t.Errorf("the stuck destination holds %d leases and got %d attempts, want 4", s.Delivering, stuck.count())
-		}
-	})
-}
-
 func TestPauseHoldsAcrossRestarts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, a := context.Background(), always(200)
@@ -184,88 +121,6 @@ func TestPauseHoldsAcrossRestarts(t *testing.T) {
 		}
 		if got, want := r.observer.noted(), []string{"app paused=true", "app paused=false"}; !slices.Equal(got, want) {
 			t.Errorf("observer was told %v, want %v", got, want)
-		}
-	})
-}
-
-func TestOpenBreakerSpendsNoAttempts(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := always(503)
-		r := newRig(t)
-		r.start(a.destination("app", Policy{
-			Concurrency: 1, Retry: RetryPolicy{Backoff: Schedule{Delays: []time.Duration{time.Hour, time.Hour, time.Hour}}},
-			Breaker: BreakerPolicy{Failures: 5, Open: 30 * time.Second},
-		}))
-		defer r.close()
-		var ids []queue.ID
-		for range 20 {
-			ids = append(ids, r.enqueue("app"))
-		}
-		synctest.Wait()
-		if a.count() != 5 || !r.engine.Held("app") {
-			t.Fatalf("%d attempts before the breaker opened, want 5", a.count())
-		}
-		sleep(5 * time.Minute)
-		if a.count() != 5+10 {
-			t.Errorf("%d probes in 5 minutes, want 10", a.count()-5)
-		}
-		a.set(func(context.Context, *Try) Result { return Result{Status: 200} })
-		sleep(3 * time.Hour)
-		for _, id := range ids {
-			r.wantState(id, "app", queue.StateDelivered)
-			if n := len(r.attempts(id, "app")); n > 2 {
-				t.Errorf("%d attempts were spent on %s", n, id)
-			}
-		}
-		noted := r.observer.noted()
-		if noted[0] != "app closed>open" || noted[1] != "app open>half-open" || noted[len(noted)-1] != "app half-open>closed" {
-			t.Errorf("observer was told %v", noted)
-		}
-	})
-}
-
-func TestOnlyOneProbe(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := always(503)
-		r := newRig(t)
-		r.start(a.destination("app", Policy{Breaker: BreakerPolicy{Failures: 2, Open: 10 * time.Second}, Retry: RetryPolicy{Backoff: None{}}}))
-		defer r.close()
-		for range 2 {
-			r.enqueue("app")
-		}
-		synctest.Wait()
-		a.set(taking(25*time.Second, 200).answer)
-		for range 50 {
-			r.enqueue("app")
-		}
-		sleep(20 * time.Second)
-		if s := r.status("app"); s.InFlight != 1 || s.Breaker != BreakerHalfOpen {
-			t.Errorf("while the probe is out: %+v, want one attempt", s)
-		}
-	})
-}
-
-func TestSlowStartAfterAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := always(503)
-		r := newRig(t)
-		r.start(a.destination("app", Policy{Concurrency: 16, Breaker: BreakerPolicy{Failures: 1, Open: 10 * time.Second}, Retry: RetryPolicy{Backoff: None{}}}))
-		defer r.close()
-		r.enqueue("app")
-		synctest.Wait()
-		a.set(taking(time.Second, 200).answer)
-		a.most = 0
-		for range 200 {
-			r.enqueue("app")
-		}
-		sleep(10*time.Second + 500*time.Millisecond)
-		var limits []int
-		for range 8 {
-			limits = append(limits, r.status("app").InFlight)
-			sleep(time.Second)
-		}
-		if want := []int{1, 1, 2, 4, 8, 16, 16, 16}; !slices.Equal(limits, want) {
-			t.Errorf("attempts at once, second by second: %v, want %v", limits, want)
 		}
 	})
 }
@@ -380,94 +235,5 @@ func TestCloseWaitsForAttemptsThatEndInTime(t *testing.T) {
 		r.close()
 		r.wantState(id, "app", queue.StateDelivered)
 		r.wantState(next, "app", queue.StateDelivered)
-	})
-}
-
-func TestOrderWithinAKey(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var failing atomic.Bool
-		failing.Store(true)
-		a := answering(func(_ context.Context, try *Try) Result {
-			if failing.Load() && try.Delivery.OrderKey == "a" {
-				return Result{Status: 500}
-			}
-			return Result{Status: 200}
-		})
-		r := newRig(t)
-		r.start(a.destination("app", Policy{
-			Retry: RetryPolicy{Backoff: Schedule{Delays: []time.Duration{time.Second, time.Second, time.Second}}}, Breaker: BreakerPolicy{Off: true},
-		}))
-		defer r.close()
-		head := r.enqueueKeyed("a", "app")
-		behind := r.enqueueKeyed("a", "app")
-		other := r.enqueueKeyed("b", "app")
-		synctest.Wait()
-		r.wantState(other, "app", queue.StateDelivered)
-		sleep(time.Second)
-		if slices.Contains(a.events(), behind) {
-			t.Error("the later delivery of the key overtook the first")
-		}
-		failing.Store(false)
-		sleep(time.Second)
-		r.wantState(head, "app", queue.StateDelivered)
-		r.wantState(behind, "app", queue.StateDelivered)
-		if got, want := a.events(), []queue.ID{head, other, head, head, behind}; !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) || got[len(got)-1] != behind {
-			t.Errorf("attempts %v, want %v", got, want)
-		}
-	})
-}
-
-func TestParkedHeadStepsAside(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var head queue.ID
-		a := answering(func(_ context.Context, try *Try) Result {
-			if try.Event.ID == head {
-				return Result{Status: 500}
-			}
-			return Result{Status: 200}
-		})
-		r := newRig(t)
-		r.start(a.destination("app", Policy{
-			Retry: RetryPolicy{Backoff: Schedule{Delays: []time.Duration{time.Minute, time.Minute, time.Minute}}},
-			Order: OrderPolicy{Park: 2}, Breaker: BreakerPolicy{Off: true},
-		}))
-		defer r.close()
-		if err := r.engine.Pause(context.Background(), "app"); err != nil {
-			t.Fatal(err)
-		}
-		head = r.enqueueKeyed("a", "app")
-		behind := r.enqueueKeyed("a", "app")
-		if err := r.engine.Resume(context.Background(), "app"); err != nil {
-			t.Fatal(err)
-		}
-		sleep(time.Minute - 1)
-		r.wantState(behind, "app", queue.StatePending)
-		sleep(1)
-		r.wantState(behind, "app", queue.StateDelivered)
-		r.wantState(head, "app", queue.StatePending)
-		sleep(time.Hour)
-		r.wantState(head, "app", queue.StateDead)
-		if n := len(r.attempts(head, "app")); n != 4 {
-			t.Errorf("%d attempts of the head, want all 4 of its schedule", n)
-		}
-	})
-}
-
-func TestReplayedDeliveryHasAFreshSeries(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := always(500)
-		r := newRig(t)
-		r.start(a.destination("app", Policy{Retry: RetryPolicy{Backoff: Schedule{Delays: []time.Duration{time.Second, time.Second}}, MaxAge: time.Minute}}))
-		defer r.close()
-		id := r.enqueue("app")
-		sleep(time.Hour)
-		if err := r.store.Replay(context.Background(), id, "app", ""); err != nil {
-			t.Fatal(err)
-		}
-		sleep(time.Hour)
-		r.wantState(id, "app", queue.StateDead)
-		if n := len(r.attempts(id, "app")); n != 6 {
-			t.Errorf("%d attempts, want two series of 3", n)
-		}
 	})
 }
