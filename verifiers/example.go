@@ -66,6 +66,8 @@ func encodeParts(s string) string {
 		switch {
 		case ok && ok2 && name == "base64":
 			b.WriteString(encoded)
+		case ok && ok2 && name == "base64url":
+			b.WriteString(base64.RawURLEncoding.EncodeToString([]byte(text)))
 		case ok && ok2 && name == "form_base64":
 			b.WriteString(url.QueryEscape(encoded))
 		default: // two braces that mean nothing here, as in nested JSON
@@ -93,22 +95,4 @@ func exampleFiller(provider, eventType string, at time.Time) *strings.Replacer {
 		"{{unix}}", strconv.FormatInt(at.Unix(), 10), "{{unix_ms}}", strconv.FormatInt(at.UnixMilli(), 10),
 		"{{rfc3339}}", at.UTC().Format(time.RFC3339),
 	)
-}
-
-// encodeSections encodes what stands between {{base64}} and {{/base64}}, or the same with base64url: bodies that carry a message in a field.
-func encodeSections(s string) string {
-	for _, enc := range []struct {
-		name   string
-		encode func([]byte) string
-	}{{"base64", base64.StdEncoding.EncodeToString}, {"base64url", base64.RawURLEncoding.EncodeToString}} {
-		for {
-			before, rest, ok := strings.Cut(s, "{{"+enc.name+"}}")
-			inner, after, closed := strings.Cut(rest, "{{/"+enc.name+"}}")
-			if !ok || !closed {
-				break
-			}
-			s = before + enc.encode([]byte(inner)) + after
-		}
-	}
-	return s
 }

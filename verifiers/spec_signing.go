@@ -178,7 +178,7 @@ type Check struct {
 }
 
 // Example is a realistic request. In Body, Headers and Query {{id}}, {{uuid}}, {{unix}}, {{unix_ms}}, {{rfc3339}} and {{type}} are filled in, ids anew for each time; in
-// Body {{base64 text}} and {{form_base64 text}} wrap what they hold.
+// Body {{base64 text}}, {{base64url text}} and {{form_base64 text}} wrap what they hold.
 type Example struct {
 	Type        string            `json:"type,omitempty" yaml:"type"`
 	Method      string            `json:"method,omitempty" yaml:"method"`             // default: the first of Spec.Methods
