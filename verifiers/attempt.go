@@ -28,6 +28,7 @@ type attempt struct {
 
 	sigs    []sigItem
 	form    url.Values
+	partly  bool // form lacks what of the body could not be read, or was left out
 	query   url.Values
 	scratch []byte // copies of strings on their way into a hash
 	sum     []byte // the hash being compared
@@ -83,22 +84,24 @@ func (a *attempt) queryValues() url.Values {
 // formValues reads the body as a form once: multipart if the content type says so, else urlencoded. Files are left out.
 func (a *attempt) formValues() url.Values {
 	if a.form == nil {
-		a.form = parseForm(a.r.Header, a.r.Body)
+		var whole bool
+		a.form, whole = parseForm(a.r.Header, a.r.Body)
+		a.partly = !whole
 	}
 	return a.form
 }
 
-// parseForm never fails: what cannot be read is left out, as a field that is not there.
-func parseForm(h http.Header, body []byte) url.Values {
+// parseForm never fails: what cannot be read is left out, as a field that is not there. whole tells that nothing was.
+func parseForm(h http.Header, body []byte) (fields url.Values, whole bool) {
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil || !strings.HasPrefix(mediaType, "multipart/") {
-		v, _ := url.ParseQuery(string(body)) //nolint:errcheck // fields that can be read are wanted, whatever the others are
-		return v
+		v, err := url.ParseQuery(string(body))
+		return v, err == nil
 	}
 	form, err := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(int64(len(body)) + 1<<10)
 	if err != nil {
-		return url.Values{}
+		return url.Values{}, false
 	}
 	defer form.RemoveAll() //nolint:errcheck // nothing was written to disk: the limit is above the body's size
-	return form.Value
+	return form.Value, len(form.File) == 0
 }

@@ -29,7 +29,7 @@ type contentAlgorithm interface {
 }
 
 // contentPlaces are those of which a template must read at least one to be about the request at all.
-var contentPlaces = []place{placeBody, placeRaw, placeJSON, placeForm, placeFormSorted, placeURL, placeQuery, placeQuerySorted, placeTarget}
+var contentPlaces = []place{placeBody, placeRaw, placeJSON, placeForm, placeFormSorted, placeURL, placeQuery, placeQuerySorted, placeQueryEncoded, placeTarget}
 
 func (p *Provider) compileContent() error {
 	if p.spec.Scheme == SchemeNone || p.spec.Scheme == SchemeBasic || p.spec.Scheme == SchemeToken || p.spec.Scheme == SchemeJWT {

@@ -94,7 +94,8 @@ func FuzzForm(f *testing.F) {
 	f.Add("multipart/form-data; boundary=B", "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--\r\n")
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		size := 0
-		for name, values := range parseForm(http.Header{"Content-Type": {contentType}}, []byte(body)) {
+		form, _ := parseForm(http.Header{"Content-Type": {contentType}}, []byte(body))
+		for name, values := range form {
 			size += len(name)
 			for _, v := range values {
 				size += len(v)

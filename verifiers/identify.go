@@ -76,7 +76,8 @@ func (p *Provider) compileEvent() error {
 		return err
 	}
 	p.element.inherit(p.event)
-	return nil
+	p.batchText, err = p.parseExpr("batch.from", b.From)
+	return err
 }
 
 func (p *Provider) parseEvent(field string, e Event, dedupField, dedup string) (eventExprs, error) {
@@ -140,7 +141,14 @@ func (p *Provider) identifyElements(a *attempt) ([]Identity, error) {
 	if limit == 0 {
 		limit = defaultBatchMax
 	}
-	array := gjson.GetBytes(a.r.Body, p.spec.Batch.Elements)
+	text := a.r.Body
+	if p.batchText != nil {
+		text = []byte(p.batchText.eval(a))
+	}
+	array := gjson.GetBytes(text, p.spec.Batch.Elements)
+	if p.spec.Batch.Elements == "@this" && array.IsObject() {
+		return []Identity{p.event.identity(a)}, nil
+	}
 	if !array.IsArray() {
 		return nil, fmt.Errorf("%w: no array at %s", ErrUnreadable, p.spec.Batch.Elements)
 	}

@@ -28,6 +28,7 @@ type Provider struct {
 	handshakes []handshake
 	event      eventExprs
 	element    eventExprs
+	batchText  *Expr // nil: the body
 }
 
 var (

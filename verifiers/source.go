@@ -34,10 +34,11 @@ const (
 	placeKeyID
 	placeSecret
 	placeSecretID
-	placeFormSorted  // name+value of all form fields, sorted, repeated values once
-	placeQuerySorted // name=value of all query parameters, sorted, joined by &
-	placeExpr        // an expression of its own, in Signature only
-	placeContentType // media type of the body
+	placeFormSorted   // name+value of all form fields, sorted, repeated values once
+	placeQuerySorted  // name=value of all query parameters, sorted, joined by &
+	placeQueryEncoded // the query by name, escaped as in a form
+	placeExpr         // an expression of its own, in Signature only
+	placeContentType  // media type of the body
 )
 
 // prefixed places take a name after a colon or a dot, bare ones take none.
@@ -49,7 +50,7 @@ var (
 		"body": placeBody, "raw": placeRaw, "source": placeSource, "method": placeMethod, "url": placeURL, "path": placePath, "target": placeTarget,
 		"query": placeRawQuery, "host": placeHost, "ip": placeIP, "last_path": placeLastPath, "timestamp": placeTimestamp, "id": placeID,
 		"key_id": placeKeyID, "secret": placeSecret, "secret_id": placeSecretID, "form_sorted": placeFormSorted,
-		"query_sorted": placeQuerySorted, "content_type": placeContentType,
+		"query_sorted": placeQuerySorted, "query_encoded": placeQueryEncoded, "content_type": placeContentType,
 	}
 )
 
@@ -139,7 +140,11 @@ func (s source) value(a *attempt) string {
 		}
 		return ""
 	case placeFormSorted:
-		return formSorted(a.formValues())
+		form := a.formValues()
+		if a.partly {
+			return string(a.body) // which nobody signs so: what fields do not show must not pass as signed
+		}
+		return formSorted(form)
 	case placeContentType:
 		return a.header("Content-Type")
 	default:
@@ -169,6 +174,8 @@ func (s source) urlValue(a *attempt) string {
 		return u.Path[strings.LastIndexByte(u.Path, '/')+1:]
 	case placeQuerySorted:
 		return querySorted(a.queryValues())
+	case placeQueryEncoded:
+		return a.queryValues().Encode()
 	default:
 		return ""
 	}

@@ -130,7 +130,9 @@ type Event struct {
 
 // Batch takes a request apart. Expressions of its Event and Dedup that begin with json: read the element; all others read the request.
 type Batch struct {
-	// Elements is the JSON path of the array; "@this" if the body is the array.
+	// From is an expression for the JSON text that holds the array (a form's field). Default: the body.
+	From string `json:"from,omitempty" yaml:"from"`
+	// Elements is the JSON path of the array; "@this" if the text is the array. A text that is an object then, not an array, is one event.
 	Elements string `json:"elements,omitempty" yaml:"elements"`
 	// Default says whether a batch is split unless the configuration says otherwise.
 	Default bool `json:"default,omitempty" yaml:"default"`
@@ -146,6 +148,8 @@ type Batch struct {
 type Dedup struct {
 	// Key is an expression; several terms make a composite key. Default: the event's ID.
 	Key string `json:"key,omitempty" yaml:"key"`
+	// Off says that deliveries carry nothing that tells a retry from a new event: none is ever taken for a duplicate.
+	Off bool `json:"off,omitempty" yaml:"off"`
 	// Window is for how long a key is remembered. Default: the provider's retry horizon, or 72 h where that is unknown or shorter than 24 h.
 	Window Duration `json:"window,omitempty" yaml:"window"`
 }

@@ -13,7 +13,7 @@ import (
 //
 //	{body} {timestamp} {id} {method} {url} {path} {query} {target} {host}
 //	{header.X-Id} {json.data.id} {form.name} {query.name} {param.name}
-//	{secret} {secret_id} {key_id} {form_sorted} {query_sorted}
+//	{secret} {secret_id} {key_id} {form_sorted} {query_sorted} {query_encoded}
 //	{body>sha256>hex}                            functions; unlike in an expression body is the body itself
 //	{query.code>hmac_sha256>hex}                 keyed with the secret being tried (in a handshake: the first one)
 //	{query.code+param.token+url>sha256>hex}      places joined, then the functions
