@@ -160,7 +160,7 @@ func (r *modelRun) step() {
 		r.model.mode[name] = mode
 		r.model.mu.Unlock()
 	case "time":
-		time.Sleep(time.Duration(rapid.IntRange(1, 60000).Draw(r.t, "milliseconds")) * time.Millisecond)
+		<-time.After(time.Duration(rapid.IntRange(1, 60000).Draw(r.t, "milliseconds")) * time.Millisecond)
 	case "pause":
 		r.pause(name, true)
 	case "resume":
@@ -247,7 +247,7 @@ func history(t *rapid.T) {
 	defer func() { // one that failed half-way leaves nothing behind either
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		r.engine.Close(ctx) //nolint:errcheck // what matters was said before
+		r.engine.Close(ctx) // what matters was said before
 	}()
 	for range rapid.IntRange(1, 80).Draw(t, "steps") {
 		r.step()

@@ -110,7 +110,7 @@ func (h *handle) alive() error {
 	h.mu.Lock()
 	slow := h.slow
 	h.mu.Unlock()
-	time.Sleep(slow)
+	<-time.After(slow)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.crashed {

@@ -140,7 +140,7 @@ func (r *rig) status(name string) DestinationStatus {
 
 // sleep lets simulated time pass, and then everything come to rest.
 func sleep(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 

@@ -193,7 +193,7 @@ func TestStress(t *testing.T) {
 						for i := range 20 {
 							g := e.Attach(table(a.destination("app", Policy{Concurrency: 1 + n}), a.destination(fmt.Sprint("app", i), Policy{})))
 							r.enqueue("app", fmt.Sprint("app", i))
-							time.Sleep(time.Duration(n) * time.Millisecond)
+							<-time.After(time.Duration(n) * time.Millisecond)
 							g.Detach()
 						}
 					})
@@ -202,7 +202,7 @@ func TestStress(t *testing.T) {
 							if err := e.Start(); err != nil && !errors.Is(err, ErrEngineClosed) {
 								t.Error(err)
 							}
-							time.Sleep(time.Duration(n) * time.Millisecond)
+							<-time.After(time.Duration(n) * time.Millisecond)
 						}
 					})
 					everybody.Go(func() {
@@ -220,12 +220,12 @@ func TestStress(t *testing.T) {
 							if err != nil && !errors.Is(err, ErrEngineClosed) && !errors.Is(err, ErrTooManyReplays) {
 								t.Error(err)
 							}
-							time.Sleep(time.Millisecond)
+							<-time.After(time.Millisecond)
 						}
 					})
 				}
 				everybody.Go(func() {
-					time.Sleep(time.Duration(round) * time.Millisecond)
+					<-time.After(time.Duration(round) * time.Millisecond)
 					for range 3 {
 						everybody.Go(func() {
 							if err := e.Close(ctx); err != nil {
@@ -248,7 +248,7 @@ type lateStore struct {
 
 func (s *lateStore) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claimed, time.Time, error) {
 	claimed, next, err := s.Store.Claim(ctx, r)
-	time.Sleep(s.late)
+	<-time.After(s.late)
 	return claimed, next, err
 }
 
