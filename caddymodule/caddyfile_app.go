@@ -194,7 +194,7 @@ func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "max_pending":
 			var n int
 			n, err = parseCount(d)
-			b.MaxPending = uint64(n)
+			b.MaxPending = int64(n)
 		default:
 			err = d.Errf("unrecognized option '%s' of store badger: want durability, encryption_key, min_free, max_size or max_pending", d.Val())
 		}

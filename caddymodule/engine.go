@@ -27,18 +27,20 @@ type StoreModule interface {
 	Key() (string, error)
 	// Open opens the store. It is called once for each Key, and not before the configuration starts.
 	Open(logger *zap.Logger) (queue.Store, error)
-	// Reconfigure applies this configuration to an open store of the same Key that another configuration opened. What cannot be changed in
-	// an open store is an error that says so.
-	Reconfigure(open queue.Store) error
+	// Compatible says what keeps this configuration from sharing the store that another one of the same Key has open; nil if nothing does.
+	Compatible(opened StoreModule) error
 }
 
 // runtime is what survives reloads: an open store and the delivery engine on it.
 type runtime struct {
 	key    string
+	module StoreModule // that opened the store
 	store  *reopen.Store
 	engine *delivery.Engine
 	hub    *observerHub
 	logger *zap.Logger
+
+	quarantine *quarantine
 }
 
 // acquireRuntime opens the store or joins the runtime that has it open.
@@ -55,7 +57,7 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 	}
 	rt := value.(*runtime)
 	if loaded {
-		if err := rt.reconfigure(module); err != nil {
+		if err := module.Compatible(rt.module); err != nil {
 			if releaseErr := rt.release(); releaseErr != nil {
 				logger.Error("giving the store back", zap.Error(releaseErr))
 			}
@@ -74,11 +76,13 @@ func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, 
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	rt := &runtime{key: key, store: store, logger: logger, hub: newObserverHub(logger)}
+	rt := &runtime{key: key, module: module, store: store, logger: logger, hub: newObserverHub(logger)}
 	rt.engine = delivery.NewEngine(delivery.Options{
 		Store: store, Logger: logger.Named("delivery"), Observer: rt.hub, Retention: rt.hub.retention,
 	})
+	rt.quarantine = newQuarantine(store, logger.Named("quarantine"))
 	if err := rt.engine.Start(); err != nil {
+		rt.quarantine.close()
 		rt.hub.close()
 		return nil, errors.Join(fmt.Errorf("starting delivery: %w", err), store.Close())
 	}
@@ -98,6 +102,7 @@ func (rt *runtime) Destruct() error {
 	if err := rt.engine.Close(ctx); err != nil {
 		rt.logger.Warn("attempts in flight were cut off; they are made again at the next start", zap.Error(err))
 	}
+	rt.quarantine.close()
 	rt.hub.close()
 	return rt.store.Close()
 }
@@ -123,14 +128,6 @@ func (gen *generation) detach() {
 		gen.routes.Detach()
 		gen.rt.hub.remove(gen.app)
 	})
-}
-
-// reconfigure applies a module's options to the open store. A store that has failed takes them when it is opened anew by the next configuration.
-func (rt *runtime) reconfigure(module StoreModule) error {
-	if open := rt.store.Unwrap(); open != nil {
-		return module.Reconfigure(open)
-	}
-	return nil
 }
 
 // stats returns the store's counters.

@@ -137,6 +137,7 @@ func (h *Handler) fail(w http.ResponseWriter, req *verifiers.Request, err error)
 	default:
 		h.app.metrics.refused.WithLabelValues(h.Name, f.reason).Inc()
 		h.logger.Info("request was refused", fields...)
+		h.quarantineRequest(req, f)
 	}
 	if f.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", h.rules.allow)

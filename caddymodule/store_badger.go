@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -38,7 +39,7 @@ type BadgerStore struct {
 	MaxSize int64 `json:"max_size,omitempty"`
 
 	// Pending deliveries of one destination above which new events for it are refused with 503. Default: no limit.
-	MaxPending uint64 `json:"max_pending,omitempty"`
+	MaxPending int64 `json:"max_pending,omitempty"`
 
 	dir string
 	key []byte
@@ -117,14 +118,27 @@ func (b *BadgerStore) Open(logger *zap.Logger) (queue.Store, error) {
 	return store, nil
 }
 
-// Reconfigure implements [StoreModule].
-func (b *BadgerStore) Reconfigure(open queue.Store) error {
-	store, ok := open.(*badgerstore.Store)
+// Compatible implements [StoreModule].
+func (b *BadgerStore) Compatible(opened StoreModule) error {
+	other, ok := opened.(*BadgerStore)
 	if !ok {
 		return fmt.Errorf("store badger: %s is open as another kind of store", b.dir)
 	}
-	if err := store.Reconfigure(b.options(nil)); err != nil {
-		return fmt.Errorf("store badger: %w", err)
+	changed := ""
+	switch {
+	case (b.Durability == "os") != (other.Durability == "os"):
+		changed = "durability"
+	case !bytes.Equal(b.key, other.key):
+		changed = "encryption_key"
+	case b.MinFree != other.MinFree:
+		changed = "min_free"
+	case b.MaxSize != other.MaxSize:
+		changed = "max_size"
+	case b.MaxPending != other.MaxPending:
+		changed = "max_pending"
+	}
+	if changed != "" {
+		return fmt.Errorf("store badger: %s cannot be changed while %s is open: restart Caddy, which takes a moment and loses nothing", changed, b.dir)
 	}
 	return nil
 }

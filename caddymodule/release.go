@@ -1,0 +1,68 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// errNotReleasable means that a refused request cannot become an event.
+var errNotReleasable = errors.New("cannot be released")
+
+// releaseRequest verifies a refused request again with today's secrets, as of the time it arrived, and enqueues it. It is dropped from the quarantine then.
+func (rt *runtime) releaseRequest(ctx context.Context, app *App, id string) ([]queue.Receipt, error) {
+	r, err := rt.quarantine.get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if r.NoBody {
+		return nil, fmt.Errorf("%s %w: its body of %d bytes was too large to keep", id, errNotReleasable, r.Size)
+	}
+	app.mu.Lock()
+	h, ok := app.sources[r.Source]
+	app.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("%s %w: source %q is not configured", id, errNotReleasable, r.Source)
+	}
+	events, err := h.admitAgain(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w: %w", id, errNotReleasable, err)
+	}
+	receipts, err := rt.store.Enqueue(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	h.logger.Info("refused request was released", zap.String("request", id), zap.Stringer("event", receipts[0].ID))
+	return receipts, rt.quarantine.drop(ctx, id)
+}
+
+// admitAgain puts a kept request through verification and normalisation. A token in the address was hidden before it was kept, so it is not asked for again unless
+// it was what failed.
+func (h *Handler) admitAgain(ctx context.Context, r *refusedRequest) ([]queue.NewEvent, error) {
+	req := r.request()
+	if h.token != nil && h.token.place == "header" {
+		if err := h.token.check(req); err != nil {
+			return nil, err
+		}
+	} else if h.token != nil {
+		return nil, errors.New("its token was not kept")
+	}
+	proof, err := h.provider.Verify(ctx, req, h.secrets.get(now()))
+	if err != nil {
+		return nil, err
+	}
+	return h.normalise(req, proof, &http.Request{Header: req.Header})
+}
+
+// request is the refused request in the form in which it was verified.
+func (r *refusedRequest) request() *verifiers.Request {
+	return &verifiers.Request{
+		Method: r.Method, URL: parseStoredURL(r.URL), Header: r.Header, Body: r.body, At: r.At, ClientIP: r.ClientIP, Source: r.Source,
+	}
+}
