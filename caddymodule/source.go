@@ -243,7 +243,7 @@ func (h *Handler) provisionRules() (err error) {
 	spec := h.provider.Spec()
 	r := sourceRules{
 		deadline: spec.Deadline.Std(), maxBody: h.MaxBody, methods: spec.Methods, refuseStatus: spec.RefuseStatus,
-		split: spec.Batch != nil && spec.Batch.Default, dedupWindow: spec.Dedup.Window.Std(),
+		split: spec.Batch != nil && spec.Batch.Default, dedupOff: spec.Dedup.Off, dedupWindow: spec.Dedup.Window.Std(),
 	}
 	if h.Deadline > 0 {
 		r.deadline = time.Duration(h.Deadline)
