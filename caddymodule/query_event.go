@@ -53,7 +53,7 @@ func (g *gateway) history(ctx context.Context, e *queue.Event, destination strin
 	for i := range attempts {
 		a := &attempts[i]
 		views[i] = attemptView{
-			Number: a.Number, Trigger: a.Trigger, At: a.At.UTC(), DurationMS: float64(a.Duration.Microseconds()) / 1000,
+			Number: a.Number, Trigger: a.Trigger.String(), At: a.At.UTC(), DurationMS: float64(a.Duration.Microseconds()) / 1000,
 			Status: a.Status, Class: a.Class, Error: a.Error, Response: p.response(a.Response),
 		}
 	}

@@ -190,8 +190,9 @@ func (p *privacy) address(stored string) string {
 	}
 	u.User = nil
 	if p.path {
-		if i := strings.LastIndexByte(u.Path, '/'); i >= 0 {
-			u.Path, u.RawPath = u.Path[:i+1]+maskText, ""
+		escaped := u.EscapedPath()
+		if i, j := strings.LastIndexByte(u.Path, '/'), strings.LastIndexByte(escaped, '/'); i >= 0 && j >= 0 {
+			u.Path, u.RawPath = u.Path[:i+1]+maskText, escaped[:j+1]+maskText
 		}
 	}
 	u.RawQuery = maskQuery(u.RawQuery, func(name string) bool { return p.queries[strings.ToLower(name)] || soundsSecret(name) })
@@ -226,14 +227,11 @@ func (p *privacy) payload(body []byte, contentType string) ([]byte, bool, error)
 	return out, hit, nil
 }
 
-// response returns what a destination answered as it may be shown. An application may echo what it was sent, so what cannot be masked is not shown.
+// response returns what a destination answered as it may be shown. An application may echo what it was sent, in any form: where anything of a payload is
+// hidden, so is the answer.
 func (p *privacy) response(answer []byte) string {
-	if p.Redact || len(answer) == 0 {
+	if p.Redact || len(p.Mask) > 0 {
 		return ""
 	}
-	shown, _, err := maskPayload(answer, "", p.Mask)
-	if err != nil {
-		return ""
-	}
-	return strings.ToValidUTF8(string(shown), "�")
+	return strings.ToValidUTF8(string(answer), "�")
 }

@@ -46,14 +46,14 @@ type deliveryView struct {
 
 // attemptView is one HTTP try of a delivery.
 type attemptView struct {
-	Number     int           `json:"number"`
-	Trigger    queue.Trigger `json:"trigger"`
-	At         time.Time     `json:"at"`
-	DurationMS float64       `json:"duration_ms"`
-	Status     int           `json:"status,omitempty"`
-	Class      string        `json:"class,omitempty"` // of the failure; absent on success
-	Error      string        `json:"error,omitempty"`
-	Response   string        `json:"response,omitempty"` // first bytes of the answer, unless the source hides payloads
+	Number     int       `json:"number"`
+	Trigger    string    `json:"trigger"` // first, retry or replay
+	At         time.Time `json:"at"`
+	DurationMS float64   `json:"duration_ms"`
+	Status     int       `json:"status,omitempty"`
+	Class      string    `json:"class,omitempty"` // of the failure; absent on success
+	Error      string    `json:"error,omitempty"`
+	Response   string    `json:"response,omitempty"` // first bytes of the answer, unless the source hides anything of its payloads
 }
 
 // eventDetail is all about one event but its payload.

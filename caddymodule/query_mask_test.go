@@ -1,0 +1,80 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+func TestMaskPayload(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	for name, c := range map[string]struct {
+		body, contentType string
+		paths             []string
+		want              string
+		hit               bool
+	}{
+		"field":               {`{"a": 1.50, "b":"x"}`, "", []string{"b"}, `{"a":1.50,"b":"***"}`, true},
+		"deep":                {`{"a":{"b":{"c":1,"d":2}}}`, "", []string{"a.b.c"}, `{"a":{"b":{"c":"***","d":2}}}`, true},
+		"whole object":        {`{"a":{"b":1}}`, "", []string{"a"}, `{"a":"***"}`, true},
+		"every element":       {`{"a":[{"b":1},{"b":2}]}`, "", []string{"a.#.b"}, `{"a":[{"b":"***"},{"b":"***"}]}`, true},
+		"one element":         {`[1,2,3]`, "", []string{"1"}, `[1,"***",3]`, true},
+		"name through a list": {`{"a":[{"b":1},[{"b":2}]]}`, "", []string{"a.b"}, `{"a":[{"b":"***"},[{"b":"***"}]]}`, true},
+		"every field":         {`{"a":{"x":{"n":1},"y":{"n":2}}}`, "", []string{"a.*.n"}, `{"a":{"x":{"n":"***"},"y":{"n":"***"}}}`, true},
+		"name with a dot":     {`{"a.b":1}`, "", []string{`a\.b`}, `{"a.b":"***"}`, true},
+		"escaped name":        {`{"\u0061":1}`, "", []string{"a"}, `{"\u0061":"***"}`, true},
+		"same name twice":     {`{"a":1,"a":2}`, "", []string{"a"}, `{"a":"***","a":"***"}`, true},
+		"two paths":           {`{"a":{"b":1,"c":2,"d":3}}`, "", []string{"a.b", "a.c"}, `{"a":{"b":"***","c":"***","d":3}}`, true},
+		"nothing there":       {`{ "a" : 1 }`, "", []string{"b.c"}, `{ "a" : 1 }`, false},
+		"scalar in the way":   {`{"a":1}`, "", []string{"a.b"}, `{"a":1}`, false},
+		"no paths":            {`not json`, "", nil, `not json`, false},
+		"empty body":          {``, "", []string{"a"}, ``, false},
+		"form":                {"a=1&b=2&%61=3", form, []string{"a"}, "a=***&b=2&%61=***", true},
+	} {
+		got, hit, err := maskPayload([]byte(c.body), c.contentType, c.paths)
+		if err != nil || string(got) != c.want || hit != c.hit {
+			t.Errorf("%s: %s %v %v, want %s", name, got, hit, err, c.want)
+		}
+	}
+	for name, c := range map[string][2]string{"xml": {"<a>1</a>", "text/xml"}, "broken JSON": {`{"a":1`, "application/json"}, "broken form": {"%zz=1", form}} {
+		if got, _, err := maskPayload([]byte(c[0]), c[1], []string{"a"}); !errors.Is(err, errCannotMask) || got != nil {
+			t.Errorf("%s: %q %v", name, got, err)
+		}
+	}
+}
+
+func TestPrivacyLearnsFromProvider(t *testing.T) {
+	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
+	p.learn(&verifiers.Spec{
+		Scheme: verifiers.SchemeToken, Signature: verifiers.Signature{In: "json", Names: []string{"auth.code"}},
+		Checks: []verifiers.Check{
+			{Expr: "header:X-Room", Equals: "secret"}, {Expr: "query:who", Equals: "param:pin"}, {Expr: "header:X-Topic", Equals: "literal:orders"},
+			{Expr: "json:account", Equals: "param:account"},
+		},
+		Params: []verifiers.Param{{Name: "pin", Secret: true}, {Name: "account"}},
+	})
+	p.addHeaders([]string{"X-Sig-{n}"})
+	shown := p.header(http.Header{
+		"X-Room": {"a"}, "X-Topic": {"orders"}, "X-Sig-3": {"b"}, "Authorization": {"c"}, "X-Api-Key": {"d"}, "X-Hub-Signature-256": {"e"}, "User-Agent": {"f"},
+	})
+	for name, want := range map[string]string{
+		"X-Room": maskText, "X-Topic": "orders", "X-Sig-3": maskText, "Authorization": maskText, "X-Api-Key": maskText, "X-Hub-Signature-256": maskText, "User-Agent": "f",
+	} {
+		if !slices.Equal(shown[name], []string{want}) {
+			t.Errorf("%s: %v, want %s", name, shown[name], want)
+		}
+	}
+	if got, want := p.address("https://u:p@h/x?who=1&b=2&access_token=3&flag"), "https://h/x?who=***&b=2&access_token=***&flag"; got != want {
+		t.Errorf("address %s, want %s", got, want)
+	}
+	if !slices.Equal(p.Mask, []string{"auth.code"}) {
+		t.Errorf("mask: %v", p.Mask)
+	}
+	p.path = true
+	if got, want := p.address("https://h/in/secret"), "https://h/in/***"; got != want {
+		t.Errorf("address %s, want %s", got, want)
+	}
+}
