@@ -1,0 +1,367 @@
+package badgerstore
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
+)
+
+// maxClaimWork bounds how many deliveries one call looks at; most of those it does not lease are parked behind their order key.
+const maxClaimWork = 4096
+
+// claimWork is one call of Claim.
+type claimWork struct {
+	s      *Store
+	l      *lane
+	sn     *snapshot
+	now    int64
+	until  int64
+	leased []handOut
+}
+
+// handOut is a leased delivery and what is known of its event.
+type handOut struct {
+	lease    *lease
+	ev       *queue.Event
+	orderKey string
+	wanted   int64
+}
+
+// Claim implements [queue.Store].
+func (s *Store) Claim(ctx context.Context, req queue.ClaimRequest) ([]queue.Claimed, time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, time.Time{}, fmt.Errorf("claim: %w", err)
+	}
+	if err := s.usable(); err != nil {
+		return nil, time.Time{}, fmt.Errorf("claim: %w", err)
+	}
+	l := s.lanes.find(req.Destination)
+	if l == nil {
+		return nil, time.Time{}, nil
+	}
+	if s.disk.stopped() {
+		return nil, req.Now.Add(diskInterval), nil
+	}
+	leased, next := s.lease(l, req)
+	claimed := make([]queue.Claimed, 0, len(leased))
+	for i := range leased {
+		c, err := s.complete(l, &leased[i])
+		if errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrDamaged) {
+			s.bury(ctx, l, leased[i].lease, err)
+			continue
+		}
+		if err != nil {
+			return nil, time.Time{}, fmt.Errorf("claim: %w", err)
+		}
+		claimed = append(claimed, c)
+	}
+	return claimed, next, nil
+}
+
+// lease picks due deliveries and leases them.
+func (s *Store) lease(l *lane, req queue.ClaimRequest) ([]handOut, time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sn := s.snaps.get() // under the lock: what it does not show is in l.recent
+	defer s.snaps.put(sn)
+	w := &claimWork{s: s, l: l, sn: sn, now: nanos(req.Now), until: nanos(req.Now.Add(req.Lease))}
+	l.drainTimed(s.horizon())
+	w.takeBackExpired()
+	for looked := 0; len(w.leased) < req.Limit && looked < maxClaimWork; looked++ {
+		if !w.one() {
+			return w.leased, fromNanos(w.next())
+		}
+	}
+	return w.leased, fromNanos(w.next())
+}
+
+// takeBackExpired puts deliveries back whose lease has run out.
+func (w *claimWork) takeBackExpired() {
+	l := w.l
+	for len(l.expiry) > 0 {
+		e := l.expiry[0]
+		held := l.leases[e.seq]
+		current := held != nil && held.token == e.token
+		if current && e.until > w.now {
+			return
+		}
+		heap.Pop(&l.expiry)
+		if current {
+			w.s.giveBack(l, held, held.since)
+		}
+	}
+}
+
+// giveBack ends a lease without any change to the delivery.
+func (s *Store) giveBack(l *lane, held *lease, since int64) {
+	delete(l.leases, held.seq)
+	if k := l.keys[held.hash]; held.hash != 0 && k != nil {
+		k.leased = false
+	}
+	e := entry{due: since, seq: held.seq, hash: held.hash, place: inFIFO, once: true}
+	if held.record.place == inScheduled {
+		e.due, e.place, e.once = held.record.due, inScheduled, true
+	}
+	l.schedule.put(e, s.horizon())
+}
+
+// one takes the delivery whose turn it is and leases it, or puts it where it has to wait. It returns false if none is due.
+func (w *claimWork) one() bool {
+	l := w.l
+	f, haveFIFO := w.peekFIFO()
+	e, haveEntry := l.schedule.top(w.sn, l.id)
+	haveEntry = haveEntry && (e.due <= w.now || e.once)
+	switch {
+	case haveEntry && (!haveFIFO || e.due < f.since || e.due == f.since && e.seq < f.seq):
+		w.fromSchedule(l.schedule.pop())
+	case haveFIFO:
+		w.takeFIFO()
+		w.fromFIFO(f)
+	default:
+		return false
+	}
+	return true
+}
+
+// fromFIFO leases a delivery to which nothing has happened yet.
+func (w *claimWork) fromFIFO(f fresh) {
+	r := record{state: queue.StatePending, wanted: f.at}
+	if f.hash == 0 {
+		w.grant(f.seq, 0, f.since, r, f)
+		return
+	}
+	k := w.s.key(w.l, w.sn, f.hash)
+	o := &op{}
+	switch {
+	case k.owner != 0 && k.owner != f.seq && (k.leased || f.seq > k.owner):
+		w.s.park(w.l, o, k, f.seq, f.hash, r)
+	case f.at > w.now:
+		// It keeps its key's others waiting, so it has to be known as the owner after a restart.
+		after := r
+		after.place, after.due = inScheduled, f.at
+		w.l.change(o, f.seq, f.hash, r, after)
+		w.s.own(w.l, w.sn, o, k, f.seq, f.hash, true)
+	default:
+		w.s.own(w.l, w.sn, o, k, f.seq, f.hash, false)
+		k.leased = true
+		w.grant(f.seq, f.hash, f.since, r, f)
+	}
+	if len(o.muts) > 0 {
+		w.s.commit(w.l, o)
+	}
+}
+
+// fromSchedule leases a delivery of the schedule, unless the entry is out of date.
+func (w *claimWork) fromSchedule(e entry) {
+	if w.l.leases[e.seq] != nil {
+		return
+	}
+	r, ok, err := w.l.state(w.sn, e.seq)
+	switch {
+	case err != nil:
+		w.s.log.Error("row of a delivery is damaged; it is delivered as if nothing had happened to it yet",
+			zap.Stringer("event", queue.ID(e.seq)), zap.String("destination", w.l.name), zap.Error(err))
+		r = record{state: queue.StatePending, place: e.place, due: e.due}
+	case !ok:
+		r = record{state: queue.StatePending, place: e.place}
+		if e.place == inScheduled {
+			r.due, r.wanted = e.due, e.due
+		}
+	case r.state != queue.StatePending || r.place != e.place || r.place == inScheduled && r.due != e.due:
+		return
+	}
+	since := e.due
+	if e.hash == 0 {
+		w.grant(e.seq, 0, since, r, fresh{})
+		return
+	}
+	k := w.s.key(w.l, w.sn, e.hash)
+	o := &op{}
+	if k.owner != 0 && k.owner != e.seq && (k.leased || e.seq > k.owner) {
+		w.s.park(w.l, o, k, e.seq, e.hash, r)
+	} else {
+		w.s.own(w.l, w.sn, o, k, e.seq, e.hash, false)
+		k.leased = true
+		w.grant(e.seq, e.hash, since, r, fresh{})
+	}
+	if len(o.muts) > 0 {
+		w.s.commit(w.l, o)
+	}
+}
+
+// grant leases a delivery.
+func (w *claimWork) grant(seq, hash uint64, since int64, r record, f fresh) {
+	held := &lease{seq: seq, hash: hash, token: w.s.tokens.Add(1), until: w.until, since: since, record: r}
+	w.l.leases[seq] = held
+	heap.Push(&w.l.expiry, expiring{held.until, seq, held.token})
+	w.leased = append(w.leased, handOut{lease: held, ev: f.ev, orderKey: f.orderKey, wanted: f.wanted})
+}
+
+// next is when to look again: at once, when something comes due, or when a lease runs out; 0: when woken.
+func (w *claimWork) next() int64 {
+	if _, ok := w.peekFIFO(); ok {
+		return w.now
+	}
+	var next int64
+	if e, ok := w.l.schedule.top(w.sn, w.l.id); ok {
+		if e.due <= w.now || e.once {
+			return w.now
+		}
+		next = e.due
+	}
+	for len(w.l.expiry) > 0 {
+		e := w.l.expiry[0]
+		if held := w.l.leases[e.seq]; held == nil || held.token != e.token {
+			heap.Pop(&w.l.expiry)
+			continue
+		}
+		if next == 0 || e.until < next {
+			next = e.until
+		}
+		break
+	}
+	return next
+}
+
+// peekFIFO returns the oldest delivery of the FIFO, from memory, or else from its rows.
+func (w *claimWork) peekFIFO() (fresh, bool) {
+	l := w.l
+	for {
+		if len(l.loaded) > 0 {
+			return l.loaded[0], true
+		}
+		f, from, ok := l.takeHot(false)
+		if ok || l.cursor >= from {
+			return f, ok
+		}
+		w.load(from)
+	}
+}
+
+func (w *claimWork) takeFIFO() {
+	l := w.l
+	if len(l.loaded) > 0 {
+		l.loaded[0] = fresh{}
+		l.loaded = l.loaded[1:]
+		return
+	}
+	if f, _, ok := l.takeHot(true); ok {
+		l.cursor = f.seq + 1
+	}
+}
+
+// loadBlocks is how many rows of the FIFO are read at a time.
+const loadBlocks = 4
+
+// load reads the next rows of the FIFO, with the deliveries of events before the given one.
+func (w *claimWork) load(before uint64) {
+	l := w.l
+	l.loaded = nil
+	rows := 0
+	w.sn.scan(destTable(tabFIFO, l.id, 0), fifoKey(l.id, blockOf(l.cursor)), func(key []byte, item *badger.Item) bool {
+		number := be.Uint64(key[3:])
+		if number<<blockBits >= before {
+			return false
+		}
+		w.loadBlock(number, before, slices.Clone(key), item)
+		l.cursor = min((number+1)<<blockBits, before)
+		rows++
+		return rows < loadBlocks
+	})
+	if rows < loadBlocks {
+		l.cursor = max(l.cursor, before)
+	}
+}
+
+func (w *claimWork) loadBlock(number, before uint64, key []byte, item *badger.Item) {
+	l := w.l
+	var b *block
+	err := item.Value(func(sealed []byte) (err error) {
+		value, ok := unseal(key, sealed)
+		if !ok {
+			return queue.ErrDamaged
+		}
+		b, err = decodeBlock(value)
+		return err
+	})
+	if err != nil {
+		w.s.log.Error("row of the queue is damaged; it is made anew from the events", zap.String("destination", l.name), zap.Error(err))
+		b = rebuildBlock(w.sn, l.name, number)
+	}
+	left := blockLeft(w.sn.txn, l.id, number)
+	b.each(number, func(seq, hash uint64, at int64) {
+		if _, moved := l.recent[seq]; moved || seq < l.cursor || seq >= before || left&bitOf(seq) != 0 {
+			return
+		}
+		l.loaded = append(l.loaded, fresh{seq: seq, hash: hash, at: at, since: b.since})
+	})
+}
+
+// complete adds the event to a lease.
+func (s *Store) complete(l *lane, h *handOut) (queue.Claimed, error) {
+	held := h.lease
+	d := held.record.delivery(held.seq, l.name)
+	d.State = queue.StateDelivering
+	if h.ev == nil {
+		ev, news, err := s.event(held.seq)
+		if err != nil {
+			return queue.Claimed{}, err
+		}
+		h.ev = ev
+		for i := range news {
+			if news[i].Destination == l.name {
+				h.orderKey, h.wanted = news[i].OrderKey, nanos(news[i].NotBefore)
+			}
+		}
+	}
+	if d.OrderKey == "" {
+		d.OrderKey = h.orderKey
+	}
+	if held.record.place == inFIFO && h.wanted != 0 {
+		d.Due = fromNanos(h.wanted)
+	}
+	return queue.Claimed{
+		Lease:    queue.Lease{Event: queue.ID(held.seq), Destination: l.name, Token: held.token, Until: fromNanos(held.until)},
+		Delivery: d,
+		Event:    h.ev,
+	}, nil
+}
+
+// event returns an event and the deliveries it came with, wherever it is.
+func (s *Store) event(seq uint64) (*queue.Event, []queue.NewDelivery, error) {
+	// In this order: what leaves the tail is in the snapshot that is published before.
+	if ev, news, ok := s.tail.find(seq); ok {
+		return ev, news, nil
+	}
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	e, err := sn.event(seq, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &e.Event, e.deliveries, nil
+}
+
+// bury makes a delivery dead whose event cannot be read.
+func (s *Store) bury(ctx context.Context, l *lane, held *lease, reason error) {
+	s.damaged.Add(1)
+	s.log.Error("event is damaged; its delivery is dead",
+		zap.Stringer("event", queue.ID(held.seq)), zap.String("destination", l.name), zap.Error(reason))
+	_, err := s.settle(ctx, &queue.Settlement{
+		Lease: queue.Lease{Event: queue.ID(held.seq), Destination: l.name, Token: held.token},
+		State: queue.StateDead,
+		Attempt: &queue.Attempt{
+			Trigger: queue.TriggerFirst, At: s.clock(), Class: "internal", Error: "the stored event is damaged: " + reason.Error(),
+		},
+	})
+	if err != nil {
+		s.log.Error("delivery of a damaged event was not settled", zap.Stringer("event", queue.ID(held.seq)), zap.Error(err))
+	}
+}

@@ -1,0 +1,207 @@
+package badgerstore
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// Dedup claims are rows under the day on which they were made, so that a day's claims can be dropped together when the last of them
+// has ended, and so that compaction touches only today's. A claim whose row Badger's newest snapshot may not show yet is in memory.
+
+// dayOf returns the day of a moment, counted from 1970.
+func dayOf(at int64) uint32 { return uint32(max(at, 0) / day) }
+
+// claimHash identifies a dedup key of a source.
+func claimHash(source, key string) (h [16]byte) {
+	sum := sha256.New()
+	_, _ = io.WriteString(sum, source) // a hash takes everything
+	_, _ = sum.Write([]byte{0})
+	_, _ = io.WriteString(sum, key)
+	copy(h[:], sum.Sum(nil))
+	return h
+}
+
+func encodeClaim(seq uint64, until int64) []byte {
+	e := encoder{b: make([]byte, 0, 22)}
+	e.fixed(seq)
+	e.int(until)
+	return e.b
+}
+
+// sighting is what a look-up of a claim in Badger has found.
+type sighting struct {
+	seq  uint64 // of the original; 0: none
+	asOf uint64 // last event that the snapshot showed
+}
+
+// lookUp looks for the claims of a batch in Badger.
+func (s *Store) lookUp(batch []*pending, now int64) ([]sighting, error) {
+	seen := make([]sighting, len(batch))
+	for i, p := range batch {
+		if p.claim.until == 0 {
+			continue
+		}
+		var err error
+		if seen[i], err = s.lookUpOne(p, now); err != nil {
+			return nil, err
+		}
+	}
+	return seen, nil
+}
+
+func (s *Store) lookUpOne(p *pending, now int64) (sighting, error) {
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	found := sighting{asOf: sn.seq}
+	for _, d := range s.days.all() {
+		if d.until <= now {
+			continue
+		}
+		key := claimKey(d.day, p.claim.hash)
+		err := sn.row(key, func(value []byte) error {
+			d := decoder{b: value}
+			if seq, until := d.fixed(), d.int(); until > now {
+				found.seq = seq
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			// Without the claim it cannot be known whether the event was here before: it must not be lost, so it counts as new.
+			if !errors.Is(err, queue.ErrDamaged) {
+				return sighting{}, fmt.Errorf("look up dedup key: %w", err)
+			}
+			s.log.Error("a dedup claim is damaged; the event is taken for a new one")
+		}
+		if found.seq != 0 {
+			break
+		}
+	}
+	return found, nil
+}
+
+// claimDays are the days that have claims, newest first, with the end of the last one of each. The slice is replaced, never changed.
+type claimDays struct {
+	mu   sync.Mutex // of those who replace it
+	list atomic.Pointer[[]claimDay]
+}
+
+type claimDay struct {
+	day   uint32
+	until int64
+}
+
+func (c *claimDays) all() []claimDay {
+	if l := c.list.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+// ended returns a day whose claims have all ended for longer than a day; false if there is none.
+func (c *claimDays) ended(now int64) (uint32, bool) {
+	for _, d := range slices.Backward(c.all()) {
+		if d.until+day < now {
+			return d.day, true
+		}
+	}
+	return 0, false
+}
+
+const (
+	day  = int64(24 * 3600 * 1e9)
+	hour = int64(3600 * 1e9)
+)
+
+// roundUntil is how exactly the end of a day's claims is noted.
+func roundUntil(until int64) int64 { return until - until%hour + hour }
+
+// extend notes a claim.
+func (c *claimDays) extend(number uint32, until int64) {
+	until = roundUntil(until)
+	known := func() bool {
+		for _, d := range c.all() {
+			if d.day == number {
+				return d.until >= until
+			}
+		}
+		return false
+	}
+	if known() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(c.all()), func(d claimDay) bool {
+		if d.day == number {
+			until = max(until, d.until)
+		}
+		return d.day == number
+	})
+	list = append(list, claimDay{number, until})
+	slices.SortFunc(list, func(a, b claimDay) int { return int(b.day) - int(a.day) })
+	c.list.Store(&list)
+}
+
+func (c *claimDays) remove(number uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(c.all()), func(d claimDay) bool { return d.day == number })
+	c.list.Store(&list)
+}
+
+// recentClaims are the claims of events that Badger's newest snapshot may not show yet, in two generations, so that they can be
+// forgotten together. Store.mu guards it.
+type recentClaims struct {
+	young, old         map[[16]byte]*pending
+	lastYoung, lastOld *pending
+	floor              uint64 // every event up to this one has been forgotten
+}
+
+const claimGeneration = 4096
+
+func (c *recentClaims) find(hash [16]byte, now int64) *pending {
+	for _, m := range []map[[16]byte]*pending{c.young, c.old} {
+		if p := m[hash]; p != nil && p.claim.until > now {
+			return p
+		}
+	}
+	return nil
+}
+
+func (c *recentClaims) add(p *pending) {
+	c.young[p.claim.hash] = p
+	c.lastYoung = p
+}
+
+func (c *recentClaims) remove(p *pending) {
+	for _, m := range []map[[16]byte]*pending{c.young, c.old} {
+		if m[p.claim.hash] == p {
+			delete(m, p.claim.hash)
+		}
+	}
+}
+
+func (c *recentClaims) removeAll(pends []*pending) {
+	for _, p := range pends {
+		c.remove(p)
+	}
+}
+
+// rotate forgets the old generation if a snapshot with the events up to seq shows all of it.
+func (c *recentClaims) rotate(seq uint64) {
+	if len(c.young) < claimGeneration || c.lastOld != nil && (c.lastOld.seq == 0 || c.lastOld.seq > seq) {
+		return
+	}
+	if c.lastOld != nil {
+		c.floor = max(c.floor, c.lastOld.seq)
+	}
+	c.old, c.lastOld = c.young, c.lastYoung
+	c.young, c.lastYoung = make(map[[16]byte]*pending, claimGeneration), nil
+}

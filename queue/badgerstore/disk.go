@@ -1,0 +1,239 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
+)
+
+// diskGuard keeps the disk from running full. Badger writes to sparse files that it maps into memory, so a full disk is no
+// error to it: it is a bus error that ends the process, and again at the next start. So the store stops long before.
+//
+//	free >= reserve       everything
+//	free <  reserve       no new events; deliveries, history and pruning go on
+//	free <  reserve / 2   nothing is written: deliveries pause, outcomes wait in memory
+//
+// It goes on by itself when there is room again.
+type diskGuard struct {
+	dir     string
+	log     *zap.Logger
+	reserve int64
+	maxSize int64
+	ballast int64
+	space   func(dir string) (free, total int64, err error)
+
+	free    atomic.Int64
+	used    atomic.Int64
+	level   atomic.Int32
+	written atomic.Int64 // since the last look
+	look    chan struct{}
+
+	mu    sync.Mutex
+	moved chan struct{} // closed when the level changes
+}
+
+const (
+	diskOK = iota
+	diskLow
+	diskStopped
+)
+
+const (
+	diskInterval = 250 * time.Millisecond
+	diskStep     = 64 << 20 // bytes written between two looks at most
+	usedInterval = 8        // looks between two measurements of the store's own size
+	ballastName  = "ballast"
+)
+
+func newDiskGuard(dir string, o *Options) *diskGuard {
+	return &diskGuard{
+		dir: dir, log: o.Logger, reserve: max(o.reserve(), o.MinFree), maxSize: o.MaxSize, ballast: o.ballastSize(), space: o.diskSpace,
+		look: make(chan struct{}, 1), moved: make(chan struct{}),
+	}
+}
+
+// reserve is what has to be free for what is already accepted: memtables and value log, which Badger maps at twice
+// their size, two journal segments, and room for a compaction.
+func (o *Options) reserve() int64 {
+	const compaction = 256 << 20
+	return int64(o.NumMemtables+1)*2*o.MemTableSize + 2*o.ValueLogFileSize + 2*o.SegmentSize + min(compaction, 16*o.MemTableSize)
+}
+
+func (o *Options) ballastSize() int64 {
+	switch {
+	case o.Ballast < 0:
+		return 0
+	case o.Ballast == 0:
+		return min(256<<20, o.reserve()/2)
+	}
+	return o.Ballast
+}
+
+// prepare makes room for opening the store: if there is too little, the ballast is given up. If there still is too little, opening would end
+// the process.
+func (g *diskGuard) prepare() error {
+	if err := g.measure(); err != nil {
+		return err
+	}
+	if g.free.Load() < g.reserve/2 {
+		path := filepath.Join(g.dir, ballastName)
+		switch err := os.Remove(path); {
+		case err == nil:
+			g.log.Warn("the disk is full; the ballast was given up to get the store started", zap.String("file", path), zap.Int64("free", g.free.Load()))
+		case !errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("give up ballast: %w", err)
+		}
+		if err := g.measure(); err != nil {
+			return err
+		}
+	}
+	if need := g.toOpen(); g.free.Load() < need {
+		return fmt.Errorf("%w: %d bytes are free on the disk of %s, and opening the store takes up to %d; make room and start again",
+			queue.ErrFull, g.free.Load(), g.dir, need)
+	}
+	return g.update()
+}
+
+// toOpen is the least that has to be free for Badger to open and write a little.
+func (g *diskGuard) toOpen() int64 { return g.reserve / 8 }
+
+// keepBallast makes the ballast if there is room to spare.
+func (g *diskGuard) keepBallast() {
+	path := filepath.Join(g.dir, ballastName)
+	if _, err := os.Stat(path); g.ballast == 0 || err == nil || g.free.Load() < 3*g.reserve {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	if err == nil {
+		err = errors.Join(fallocate(f, g.ballast), f.Close())
+	}
+	if err != nil {
+		g.log.Warn("no ballast", zap.Error(errors.Join(err, os.Remove(path))))
+	}
+}
+
+// watch looks at the disk until quit is closed.
+func (g *diskGuard) watch(quit <-chan struct{}) {
+	ticker := time.NewTicker(diskInterval)
+	defer ticker.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-quit:
+			return
+		case <-ticker.C:
+		case <-g.look:
+		}
+		if err := g.update(); err != nil {
+			g.log.Warn("cannot find out how much of the disk is free", zap.Error(err))
+		}
+		if n%usedInterval == 0 {
+			g.used.Store(dirSize(g.dir))
+			g.keepBallast()
+		}
+	}
+}
+
+func (g *diskGuard) measure() error {
+	free, _, err := g.space(g.dir)
+	if err != nil {
+		return fmt.Errorf("free space of %s: %w", g.dir, err)
+	}
+	g.free.Store(free)
+	return nil
+}
+
+func (g *diskGuard) update() error {
+	g.written.Store(0)
+	if err := g.measure(); err != nil {
+		return err
+	}
+	level := int32(diskOK)
+	switch free := g.free.Load(); {
+	case free < g.reserve/2:
+		level = diskStopped
+	case free < g.reserve:
+		level = diskLow
+	}
+	if before := g.level.Swap(level); before != level {
+		g.log.Warn("free disk space", zap.String("now", levelNames[level]), zap.String("before", levelNames[before]),
+			zap.Int64("free", g.free.Load()), zap.Int64("reserve", g.reserve))
+		g.mu.Lock()
+		close(g.moved)
+		g.moved = make(chan struct{})
+		g.mu.Unlock()
+	}
+	return nil
+}
+
+var levelNames = [...]string{"enough", "low: no new events are accepted", "too little: nothing is written, deliveries pause"}
+
+// wrote counts bytes on their way to the disk.
+func (g *diskGuard) wrote(n int) {
+	if g.written.Add(int64(n)) >= diskStep {
+		select {
+		case g.look <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (g *diskGuard) stopped() bool { return g.level.Load() == diskStopped }
+
+// low reports whether history should make room.
+func (g *diskGuard) low() bool {
+	return g.level.Load() != diskOK || g.maxSize > 0 && g.used.Load() >= g.maxSize
+}
+
+// accepts returns why no new events are accepted, nil if they are.
+func (g *diskGuard) accepts() error {
+	if g.level.Load() != diskOK {
+		return fmt.Errorf("%w: %d bytes of the disk are free, %d are wanted", queue.ErrFull, g.free.Load(), g.reserve)
+	}
+	if g.maxSize > 0 && g.used.Load() >= g.maxSize {
+		return fmt.Errorf("%w: it takes %d bytes, its limit is %d", queue.ErrFull, g.used.Load(), g.maxSize)
+	}
+	return nil
+}
+
+// waitWritable waits while nothing may be written. It returns early when the store is closed: what is left to write then is bounded.
+func (g *diskGuard) waitWritable(quit <-chan struct{}) {
+	for {
+		g.mu.Lock()
+		moved := g.moved
+		g.mu.Unlock()
+		if !g.stopped() {
+			return
+		}
+		select {
+		case <-moved:
+		case <-quit:
+			return
+		}
+	}
+}
+
+// spaces returns what is free on the disk, and what the store takes of it.
+func (g *diskGuard) spaces() (free, used int64) { return g.free.Load(), g.used.Load() }
+
+// dirSize returns what the files of a directory take on the disk. Files that vanish meanwhile do not count.
+func dirSize(dir string) (size int64) {
+	// Nothing but missing files can go wrong here that the rest of the store would not notice first.
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			size += allocated(info)
+		}
+		return nil
+	})
+	return size
+}

@@ -1,0 +1,334 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
+)
+
+// journal is the log in front of Badger: what is in it and synced is promised. Only the leader of a group appends; the applier
+// releases segments; a goroutine of its own keeps the next segment ready, so that no append waits for one to be written full of zeros.
+type journal struct {
+	fs     filesystem
+	dir    string
+	size   int64 // of a new segment
+	key    []byte
+	noSync bool
+	log    *zap.Logger
+
+	cur *segment // only the leader's
+	buf []byte   // only the leader's
+
+	mu     sync.Mutex
+	sealed []doneSegment // full, oldest first
+	free   []string      // files to be used again
+
+	want  chan struct{}
+	ready chan prepared
+	quit  chan struct{}
+	wg    sync.WaitGroup
+}
+
+// segment is the one that is being written.
+type segment struct {
+	segmentInfo
+	file     file
+	path     string
+	cipher   *frameCipher
+	off, cap int64
+	last     uint64
+}
+
+type doneSegment struct {
+	path string
+	gen  uint64
+	last uint64 // number of the last event in it
+}
+
+type prepared struct {
+	file file
+	path string
+	err  error
+}
+
+const (
+	journalPattern = "*.seg"
+	freePattern    = "free-*"
+	maxFree        = 2
+	zeroChunk      = 1 << 20
+)
+
+// openJournal takes over a directory whose segments were read by replay.
+func openJournal(fsys filesystem, dir string, o *Options, old []doneSegment) (*journal, error) {
+	free, err := fsys.List(dir, freePattern)
+	if err != nil {
+		return nil, fmt.Errorf("list journal: %w", err)
+	}
+	for len(free) > maxFree {
+		if err := fsys.Remove(free[len(free)-1]); err != nil {
+			return nil, fmt.Errorf("remove spare segment: %w", err)
+		}
+		free = free[:len(free)-1]
+	}
+	j := &journal{
+		fs: fsys, dir: dir, size: o.SegmentSize, key: o.EncryptionKey, noSync: o.NoSync, log: o.Logger,
+		sealed: old, free: free,
+		want: make(chan struct{}, 1), ready: make(chan prepared), quit: make(chan struct{}),
+	}
+	j.wg.Add(1)
+	go j.prepareAll()
+	return j, nil
+}
+
+// append writes records of consecutive events from first on as one write and returns when they are durable. continues says of
+// each whether the next one belongs to the same commit. An error that wraps queue.ErrFull has changed nothing; after any other one the
+// journal must not be used any more, because nobody knows what is on the disk.
+func (j *journal) append(first uint64, records [][]byte, continues []bool) error {
+	room := 0
+	for _, r := range records {
+		room += frameSize(len(r) + sealOverhead(j.key))
+	}
+	if j.cur == nil || j.cur.off+int64(room) > j.cur.cap {
+		if err := j.rotate(first); err != nil {
+			return err
+		}
+	}
+	c := j.cur
+	if segmentHeader+int64(room) > c.cap {
+		return fmt.Errorf("%d bytes do not fit a journal segment of %d", room, c.cap)
+	}
+	j.buf = j.buf[:0]
+	for i, r := range records {
+		f := frame{seq: first + uint64(i), behind: uint32(i), continues: continues[i], payload: r}
+		j.buf = appendFrame(j.buf, c.gen, f, c.cipher)
+	}
+	if _, err := c.file.WriteAt(j.buf, c.off); err != nil {
+		return fmt.Errorf("write journal %s: %w", c.path, err)
+	}
+	if !j.noSync {
+		if err := c.file.Sync(); err != nil {
+			return fmt.Errorf("sync journal %s: %w", c.path, err)
+		}
+	}
+	c.off += int64(len(j.buf))
+	c.last = first + uint64(len(records)) - 1
+	if cap(j.buf) > 4<<20 {
+		j.buf = nil
+	}
+	return nil
+}
+
+func sealOverhead(key []byte) int {
+	if len(key) == 0 {
+		return 0
+	}
+	return 16
+}
+
+// rotate closes the current segment and starts the next one. Everything about the new one is durable before it is used.
+func (j *journal) rotate(base uint64) error {
+	select {
+	case j.want <- struct{}{}:
+	default:
+	}
+	p := <-j.ready
+	if p.err != nil {
+		return fmt.Errorf("new journal segment: %w: %w", queue.ErrFull, p.err)
+	}
+	info, err := newSegmentInfo(base, len(j.key) > 0)
+	if err != nil {
+		return err
+	}
+	next := &segment{segmentInfo: info, file: p.file, path: segmentPath(j.dir, base), off: segmentHeader}
+	if next.cipher, err = newFrameCipher(j.key, info.salt); err != nil {
+		return err
+	}
+	if next.cap, err = p.file.Size(); err != nil {
+		return fmt.Errorf("new journal segment: %w", err)
+	}
+	if _, err := p.file.WriteAt(info.encode(), 0); err != nil {
+		return fmt.Errorf("write header of new journal segment: %w", err)
+	}
+	if err := p.file.Sync(); err != nil {
+		return fmt.Errorf("sync new journal segment: %w", err)
+	}
+	if err := j.fs.Rename(p.path, next.path); err != nil {
+		return fmt.Errorf("name new journal segment: %w", err)
+	}
+	if err := j.fs.SyncDir(j.dir); err != nil {
+		return err
+	}
+	if err := j.sealCurrent(); err != nil {
+		return err
+	}
+	j.cur = next
+	return nil
+}
+
+func (j *journal) sealCurrent() error {
+	c := j.cur
+	if c == nil {
+		return nil
+	}
+	j.cur = nil
+	if err := c.file.Close(); err != nil {
+		return fmt.Errorf("close journal %s: %w", c.path, err)
+	}
+	last := c.last
+	if last == 0 { // nothing was written to it
+		last = c.base - 1
+	}
+	j.mu.Lock()
+	j.sealed = append(j.sealed, doneSegment{c.path, c.gen, last})
+	j.mu.Unlock()
+	return nil
+}
+
+// release frees the segments of which Badger holds everything, up to the event with the number applied.
+func (j *journal) release(applied uint64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := 0
+	for n < len(j.sealed) && j.sealed[n].last <= applied {
+		s := j.sealed[n]
+		n++
+		if len(j.free) >= maxFree {
+			if err := j.fs.Remove(s.path); err != nil {
+				return fmt.Errorf("remove journal segment: %w", err)
+			}
+			continue
+		}
+		free := freePath(j.dir, s.gen)
+		if err := j.fs.Rename(s.path, free); err != nil {
+			return fmt.Errorf("free journal segment: %w", err)
+		}
+		j.free = append(j.free, free)
+	}
+	if n == 0 {
+		return nil
+	}
+	j.sealed = j.sealed[n:]
+	// The old name is gone for good before the file gets a new header, so a bad header under that name is always damage.
+	return j.fs.SyncDir(j.dir)
+}
+
+// prepareAll keeps one segment ready until the journal is closed.
+func (j *journal) prepareAll() {
+	defer j.wg.Done()
+	for first := true; ; first = false {
+		p := j.prepare(first)
+		if p.err != nil {
+			j.log.Warn("no room for the next journal segment", zap.Error(p.err))
+			// The disk may have room again by the time somebody needs it.
+			select {
+			case <-j.want:
+				p = j.prepare(true)
+			case <-j.quit:
+				return
+			}
+		}
+		select {
+		case j.ready <- p:
+			select {
+			case <-j.want:
+			default:
+			}
+		case <-j.quit:
+			if p.err == nil {
+				j.logError("close spare journal segment", p.file.Close())
+			}
+			return
+		}
+	}
+}
+
+func (j *journal) logError(doing string, err error) {
+	if err != nil {
+		j.log.Warn(doing, zap.Error(err))
+	}
+}
+
+// prepare returns a file of the right size whose blocks are on the disk. A new one is written full of zeros, because a sync of
+// data in blocks that were written before needs no sync of the file system's metadata; unless somebody is waiting for it.
+func (j *journal) prepare(quick bool) prepared {
+	j.mu.Lock()
+	path := ""
+	if n := len(j.free); n > 0 {
+		path, j.free = j.free[n-1], j.free[:n-1]
+	}
+	j.mu.Unlock()
+	if path != "" {
+		return j.reuse(path)
+	}
+	info, err := newSegmentInfo(0, false)
+	if err != nil {
+		return prepared{err: err}
+	}
+	path = freePath(j.dir, info.gen)
+	f, err := j.fs.Create(path)
+	if err != nil {
+		return prepared{err: err}
+	}
+	err = f.Allocate(j.size)
+	if err == nil && !quick {
+		err = j.zero(f)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return prepared{err: errors.Join(err, f.Close(), j.fs.Remove(path))}
+	}
+	return prepared{file: f, path: path}
+}
+
+func (j *journal) reuse(path string) prepared {
+	f, err := j.fs.Open(path)
+	if err != nil {
+		return prepared{err: err}
+	}
+	size, err := f.Size()
+	if err == nil && size < j.size {
+		err = f.Allocate(j.size)
+	}
+	if err != nil {
+		return prepared{err: errors.Join(err, f.Close())}
+	}
+	return prepared{file: f, path: path}
+}
+
+func (j *journal) zero(f file) error {
+	chunk := make([]byte, zeroChunk)
+	for off := int64(0); off < j.size; off += zeroChunk {
+		if _, err := f.WriteAt(chunk[:min(zeroChunk, j.size-off)], off); err != nil {
+			return err
+		}
+		select {
+		case <-j.quit:
+			return nil
+		default:
+		}
+	}
+	return nil
+}
+
+// bytes is what the journal takes on the disk.
+func (j *journal) bytes() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return int64(len(j.sealed)+len(j.free)+2) * j.size
+}
+
+// close ends the journal. With applied it frees what Badger holds.
+func (j *journal) close(applied uint64) error {
+	close(j.quit)
+	j.wg.Wait()
+	if err := j.sealCurrent(); err != nil {
+		return err
+	}
+	return j.release(applied)
+}
+

@@ -1,0 +1,73 @@
+package badgerstore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	lockName  = "LOCK"
+	lockRetry = 100 * time.Millisecond
+)
+
+// acquire takes the lock of a store's directory. A process that is on its way out may still hold it, so it is waited for.
+func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logger) (*os.File, error) {
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock store: %w", err)
+	}
+	deadline, cancel := context.WithTimeout(ctx, max(wait, 0))
+	defer cancel()
+	ticker := time.NewTicker(lockRetry)
+	defer ticker.Stop()
+	for told := false; ; {
+		ok, err := lockFile(f)
+		if err != nil {
+			_ = f.Close() // nothing was written
+			return nil, fmt.Errorf("lock store: %w", err)
+		}
+		if ok {
+			break
+		}
+		if !told {
+			log.Info("another process has the store open; waiting for it to end", zap.String("dir", dir), zap.String("pid", lockHolder(path)))
+			told = true
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline.Done():
+			holder := lockHolder(path)
+			_ = f.Close() // nothing was written
+			return nil, fmt.Errorf("store %s is in use by process %s, and still was after %s: a store has one owner", dir, holder, wait)
+		}
+	}
+	if err := writePID(f); err != nil {
+		_ = f.Close() // the lock ends with it
+		return nil, fmt.Errorf("lock store: %w", err)
+	}
+	return f, nil
+}
+
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	return err
+}
+
+// lockHolder returns what the lock's owner wrote about itself.
+func lockHolder(path string) string {
+	b, err := os.ReadFile(path)
+	if pid := strings.TrimSpace(string(b)); err == nil && pid != "" {
+		return pid
+	}
+	return "(unknown)"
+}

@@ -1,0 +1,99 @@
+package badgerstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+const (
+	maxMetaKey   = 200
+	maxMetaValue = 64 << 10
+)
+
+// PutMeta implements [queue.Metadata].
+func (s *Store) PutMeta(ctx context.Context, key string, value []byte) error {
+	if key == "" || len(key) > maxMetaKey || len(value) > maxMetaValue {
+		return fmt.Errorf("put metadata: key of %d and value of %d bytes (want 1 to %d and at most %d)",
+			len(key), len(value), maxMetaKey, maxMetaValue)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("put metadata: %w", err)
+	}
+	if err := s.usable(); err != nil {
+		return fmt.Errorf("put metadata: %w", err)
+	}
+	o := &op{done: make(chan error, 1)}
+	if value == nil {
+		o.del(userKey(key))
+	} else {
+		o.put(userKey(key), append(make([]byte, 0, len(value)+4), value...))
+	}
+	s.applier.push(o)
+	if err := waitFor(ctx, o.done); err != nil {
+		return fmt.Errorf("put metadata %q: %w", key, err)
+	}
+	return nil
+}
+
+// Meta implements [queue.Metadata].
+func (s *Store) Meta(ctx context.Context, key string) (value []byte, err error) {
+	sn, err := s.reading(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	defer s.snaps.put(sn)
+	err = sn.row(userKey(key), func(v []byte) error {
+		value = append([]byte{}, v...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("metadata %q: %w", key, err)
+	}
+	return value, nil
+}
+
+// ListMeta implements [queue.Metadata]. It lists a snapshot, so fn may use the store.
+func (s *Store) ListMeta(ctx context.Context, prefix, after string, fn func(key string, value []byte) bool) error {
+	sn, err := s.reading(ctx)
+	if err != nil {
+		return fmt.Errorf("list metadata: %w", err)
+	}
+	defer s.snaps.put(sn)
+	from := userKey(prefix)
+	if after >= prefix {
+		from = append(userKey(after), 0)
+	}
+	sn.scan(userKey(prefix), from, func(key []byte, item *badger.Item) bool {
+		if err = ctx.Err(); err != nil {
+			return false
+		}
+		var value []byte
+		err = item.Value(func(sealed []byte) error {
+			v, ok := unseal(key, sealed)
+			if !ok {
+				return fmt.Errorf("metadata %q: %w", key[1:], queue.ErrDamaged)
+			}
+			value = append([]byte{}, v...)
+			return nil
+		})
+		return err == nil && fn(string(key[1:]), value)
+	})
+	if err != nil {
+		return fmt.Errorf("list metadata: %w", err)
+	}
+	return nil
+}
+
+// reading returns the newest snapshot, unless the store cannot be read. The caller gives it back.
+func (s *Store) reading(ctx context.Context) (*snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	return s.snaps.get(), nil
+}

@@ -1,0 +1,360 @@
+package badgerstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
+)
+
+// Options of a store. The zero value of each means its default.
+type Options struct {
+	// Clock tells the time by which dedup windows end, deliveries are settled and replays come due. Default: the system's clock.
+	Clock  func() time.Time
+	Logger *zap.Logger // default: none
+
+	// EncryptionKey of 16, 24 or 32 bytes encrypts the journal and the database.
+	EncryptionKey []byte
+
+	// NoSync leaves the journal to the page cache (durability "os"): a crash of the process loses nothing, a power cut or a crash of the
+	// machine loses what was acknowledged in the last seconds.
+	NoSync bool
+
+	MinFree    int64 // free bytes of the disk below which no new events are accepted; the store's own reserve is the least
+	MaxSize    int64 // bytes on the disk above which no new events are accepted; default: no limit
+	MaxPending int64 // pending deliveries of a destination above which no new events for it are accepted; default: no limit
+
+	// LockWait is how long to wait for another process that has the store open. Default: 60 s; negative: not at all.
+	LockWait time.Duration
+
+	MaxEventSize     int   // bytes of one event with its header; default 32 MiB, and at most what fits a journal segment
+	MaxTail          int   // bytes of events in memory that the database does not hold yet; default 64 MiB
+	SegmentSize      int64 // bytes of a journal segment; default 64 MiB
+	MemTableSize     int64 // bytes of a memtable of the database; default 16 MiB
+	NumMemtables     int   // default 4
+	ValueLogFileSize int64 // bytes of a file of the value log; default 128 MiB
+	ValueThreshold   int   // bytes from which on a value goes to the value log; default 1 KiB
+	Ballast          int64 // bytes kept to get a store on a full disk started; default 256 MiB or half the reserve; negative: none
+
+	files     filesystem
+	diskSpace func(dir string) (free, total int64, err error)
+}
+
+func (o *Options) setDefaults() error {
+	if n := len(o.EncryptionKey); n != 0 && n != 16 && n != 24 && n != 32 {
+		return fmt.Errorf("encryption key has %d bytes (want 16, 24 or 32)", n)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.LockWait == 0 {
+		o.LockWait = time.Minute
+	}
+	orDefault(&o.MaxTail, 64<<20)
+	orDefault(&o.SegmentSize, 64<<20)
+	orDefault(&o.MemTableSize, 16<<20)
+	orDefault(&o.NumMemtables, 4)
+	orDefault(&o.ValueLogFileSize, 128<<20)
+	orDefault(&o.ValueThreshold, 1<<10)
+	orDefault(&o.MaxEventSize, 32<<20)
+	if o.SegmentSize < 64<<10 || o.MemTableSize < 1<<20 || o.ValueLogFileSize < 1<<20 {
+		return errors.New("journal segments of less than 64 KiB, or memtables or value log files of less than 1 MiB, do not work")
+	}
+	o.MaxEventSize = int(min(int64(o.MaxEventSize), o.SegmentSize-segmentHeader-frameHeader-64, o.ValueLogFileSize-64<<10))
+	if o.files == nil {
+		o.files = osFS{}
+	}
+	if o.diskSpace == nil {
+		o.diskSpace = diskSpace
+	}
+	return nil
+}
+
+func orDefault[T int | int64](v *T, standard T) {
+	if *v == 0 {
+		*v = standard
+	}
+}
+
+func (o *Options) valueThreshold() int { return o.ValueThreshold }
+
+// badger returns the options of the database.
+func (o *Options) badger(dir string, log badger.Logger) badger.Options {
+	b := badger.DefaultOptions(dir).
+		WithSyncWrites(true).WithDetectConflicts(false).WithMetricsEnabled(false).WithNumVersionsToKeep(1).
+		WithCompression(options.None).WithVerifyValueChecksum(false). // every row has a checksum of ours
+		WithMemTableSize(o.MemTableSize).WithNumMemtables(o.NumMemtables).
+		WithValueLogFileSize(o.ValueLogFileSize).WithValueThreshold(int64(o.ValueThreshold)).
+		WithNumCompactors(2).WithCompactL0OnClose(false).WithBlockCacheSize(0).WithLogger(log)
+	if len(o.EncryptionKey) > 0 {
+		// Badger insists on caches with encryption, because decrypted blocks are expensive.
+		b = b.WithEncryptionKey(o.EncryptionKey).WithIndexCacheSize(32 << 20).WithBlockCacheSize(32 << 20)
+	}
+	return b
+}
+
+// formatVersion is the version of everything under the store's directory.
+const formatVersion = 1
+
+// Open opens the store in a directory, or makes one there. Errors: queue.ErrDamaged if something is broken or missing that was
+// promised, queue.ErrFull if there is no room to open it.
+func Open(dir string, o Options) (*Store, error) {
+	return OpenContext(context.Background(), dir, o)
+}
+
+// OpenContext is Open with a context that ends the waiting for another process.
+func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := newStore(dir, o)
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.abandon())
+	}
+	return s, nil
+}
+
+func newStore(dir string, o Options) *Store {
+	s := &Store{
+		o: o, dir: dir, log: o.Logger, clock: o.Clock,
+		wakes:  wakes{ch: make(chan string, wakeSize)},
+		lanes:  lanes{byName: map[string]*lane{}, max: map[string]int64{"": o.MaxPending}},
+		claims: recentClaims{young: map[[16]byte]*pending{}},
+		intake: intake{sources: map[string]*sourceRow{}},
+		closed: make(chan struct{}), quit: make(chan struct{}),
+	}
+	s.disk = newDiskGuard(dir, &s.o)
+	return s
+}
+
+func (s *Store) open(ctx context.Context) error {
+	db, journal := filepath.Join(s.dir, "db"), filepath.Join(s.dir, "journal")
+	for _, d := range []string{s.dir, db, journal} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.lock, err = acquire(ctx, s.dir, s.o.LockWait, s.log); err != nil {
+		return err
+	}
+	if err := s.disk.prepare(); err != nil {
+		return err
+	}
+	if err := s.checkFiles(db); err != nil {
+		return err
+	}
+	if err := s.keepManifest(); err != nil {
+		return err
+	}
+	if err := s.openDatabase(db); err != nil {
+		return err
+	}
+	state, err := s.loadState()
+	if err != nil {
+		return err
+	}
+	if err := s.recover(journal, state); err != nil {
+		return err
+	}
+	return s.start()
+}
+
+func (s *Store) openDatabase(db string) error {
+	return guarded(func() (err error) {
+		if s.db, err = badger.Open(s.o.badger(db, badgerLog{s.log, s.fail})); err != nil {
+			if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+				return fmt.Errorf("the encryption key is not the one the store was made with: %w", err)
+			}
+			return fmt.Errorf("%w%s", err, wayOut)
+		}
+		return s.Failure()
+	})
+}
+
+// loadState reads the store's own bookkeeping.
+func (s *Store) loadState() (appliedState, error) {
+	state := appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, days: map[uint32]int64{}}
+	sn := &snapshot{txn: s.db.NewTransaction(false)}
+	s.snaps.publish(sn)
+	version := uint64(0)
+	err := sn.row(keyFormat, func(value []byte) error {
+		d := decoder{b: value}
+		version = d.fixed()
+		return nil
+	})
+	if errors.Is(err, queue.ErrNotFound) {
+		return state, s.create(&state)
+	}
+	if err != nil {
+		return state, fmt.Errorf("format of the store: %w%s", err, wayOut)
+	}
+	if version != formatVersion {
+		return state, fmt.Errorf("the store has format %d; this version reads format %d", version, formatVersion)
+	}
+	err = sn.row(keyApplied, func(value []byte) error {
+		d := decoder{b: value}
+		state.seq, state.commits, state.events = d.fixed(), d.fixed(), d.int()
+		return nil
+	})
+	if err != nil {
+		return state, fmt.Errorf("what the database holds: %w%s", err, wayOut)
+	}
+	sn.seq = state.seq
+	return state, state.load(sn)
+}
+
+// create writes the first rows of a new store. Its events begin at the current time, so that the numbers of a store that was thrown
+// away never come back.
+func (s *Store) create(state *appliedState) error {
+	if old, err := s.o.files.List(filepath.Join(s.dir, "journal"), journalPattern); err != nil || len(old) > 0 {
+		return errors.Join(err, fmt.Errorf("%w: the database is empty, but its journal has %d segments%s", queue.ErrDamaged, len(old), wayOut))
+	}
+	state.seq = uint64(s.clock().UnixMicro()) - 1
+	return s.db.Update(func(txn *badger.Txn) error {
+		e := encoder{}
+		e.fixed(formatVersion)
+		if err := txn.Set(keyFormat, seal(keyFormat, e.b)); err != nil {
+			return err
+		}
+		e = encoder{}
+		e.fixed(state.seq)
+		e.fixed(0)
+		e.int(0)
+		return txn.Set(keyApplied, seal(keyApplied, e.b))
+	})
+}
+
+// recover brings what is in the journal into the database.
+func (s *Store) recover(dir string, state appliedState) error {
+	for id, row := range state.lanes {
+		l := newLane(row.name, id)
+		s.lanes.add(l)
+	}
+	s.applier = newApplier(s, state)
+	a := s.applier
+	a.tx = a.begin()
+	last, old, err := replayJournal(s.o.files, dir, s.o.EncryptionKey, state.seq, func(seq uint64, rec []byte) error {
+		p, err := s.pendingOf(seq, rec)
+		if err != nil {
+			return err
+		}
+		if err := a.room(len(p.deliveries)*3+6, p.size()); err != nil {
+			return err
+		}
+		return a.addEvent(p)
+	})
+	if err == nil {
+		err = a.commit()
+	}
+	if err != nil {
+		a.tx.discard()
+		if errors.Is(err, queue.ErrDamaged) {
+			err = fmt.Errorf("%w%s", err, wayOut)
+		}
+		return err
+	}
+	if err := s.checkMark(last, a.state.commits); err != nil {
+		return err
+	}
+	if s.journal, err = openJournal(s.o.files, dir, &s.o, old); err != nil {
+		return err
+	}
+	s.promised.Store(last)
+	s.intake.next = last + 1
+	s.claims.floor = last
+	return s.journal.release(last)
+}
+
+// pendingOf makes of a record what Enqueue made of its event.
+func (s *Store) pendingOf(seq uint64, rec []byte) (*pending, error) {
+	e, err := decodeEvent(rec, seq, true)
+	if err != nil {
+		return nil, fmt.Errorf("journal: event %s: %w", queue.ID(seq), err)
+	}
+	p := &pending{seq: seq, ev: &e.Event, record: rec, claim: e.claim, enqueued: e.enqueued}
+	for _, d := range e.deliveries {
+		l, err := s.lanes.get(d.Destination, seq)
+		if err != nil {
+			return nil, err
+		}
+		p.deliveries = append(p.deliveries, newPendingDelivery(l, d, e.enqueued))
+	}
+	return p, nil
+}
+
+// start makes the store usable.
+func (s *Store) start() error {
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return fmt.Errorf("random tokens: %w", err)
+	}
+	// Tokens of leases from before a restart mean nothing after it.
+	s.tokens.Store(be.Uint64(random[:]) >> 1)
+	state := &s.applier.state
+	for id, row := range state.lanes {
+		s.lanes.withID(id).restore(row, state.seq+1)
+	}
+	for name, src := range state.sources {
+		copied := *src
+		s.intake.sources[name] = &copied
+	}
+	for number, until := range state.days {
+		s.days.extend(number, until-1)
+	}
+	if err := s.copyManifest(); err != nil {
+		return err
+	}
+	if err := s.dropAside(); err != nil {
+		return err
+	}
+	s.disk.used.Store(dirSize(s.dir))
+	s.disk.keepBallast()
+	s.wg.Add(2)
+	go s.applier.run()
+	go s.keepMarks()
+	go func() {
+		defer s.wg.Done()
+		s.disk.watch(s.quit)
+	}()
+	return s.Failure()
+}
+
+// restore sets a lane to what is on disk. next is the number of the next event.
+func (l *lane) restore(row *laneRow, next uint64) {
+	l.pending.Store(row.pending)
+	l.delivered, l.dead, l.cancelled, l.owners = row.delivered, row.dead, row.cancelled, row.owners
+	l.known = true
+	l.hotFrom, l.cursor, l.lowOpen = next, min(row.lowFIFO<<blockBits, next), row.lowOpen
+	l.schedule.complete = row.lowDue == math.MaxInt64
+	l.schedule.last = entry{due: row.lowDue - 1, seq: math.MaxUint64}
+	l.marked = marks{row.lowFIFO, row.lowDue, row.lowOpen}
+}
+
+var errNotOpen = errors.New("the store was not opened")
+
+// abandon undoes what a failed Open has done.
+func (s *Store) abandon() error {
+	if s.closing.Swap(true) {
+		return nil
+	}
+	close(s.closed)
+	if s.lock == nil {
+		return nil
+	}
+	reason := errNotOpen
+	s.failure.CompareAndSwap(nil, &reason)
+	return s.closeFiles()
+}

@@ -1,0 +1,79 @@
+package badgerstore
+
+import "github.com/sluice-webhooks/sluice/queue"
+
+// replay puts a delivery back to pending, due at once.
+func (s *Store) replay(t *target, orderKey string) (*op, bool) {
+	l, before := t.l, t.record
+	after := before
+	if before.state == 0 {
+		t.hash = hashOrder(orderKey)
+		after.orderKey = orderKey
+	}
+	after.state, after.place, after.due, after.wanted = queue.StatePending, inScheduled, t.now, 0
+	after.settledAt, after.firstTry, after.seriesTries, after.aside, after.replayed = 0, 0, 0, false, true
+	o := &op{}
+	s.takeOut(t)
+	if t.hash == 0 {
+		l.change(o, t.seq, 0, before, after)
+		return o, true
+	}
+	k := s.key(l, t.sn, t.hash)
+	k.drop(t.seq)
+	if t.leased {
+		k.leased = false
+	}
+	if k.owner != 0 && k.owner != t.seq && (k.leased || t.seq > k.owner) {
+		// Its turn comes when the owner is done. It is written as scheduled first, because that is what park starts from.
+		l.change(o, t.seq, t.hash, before, after)
+		o.entries = nil
+		s.park(l, o, k, t.seq, t.hash, after)
+		return o, true
+	}
+	l.change(o, t.seq, t.hash, before, after)
+	s.own(l, t.sn, o, k, t.seq, t.hash, true)
+	return o, true
+}
+
+// cancel settles a pending or leased delivery.
+func (s *Store) cancel(t *target) (*op, bool) {
+	l, before := t.l, t.record
+	if before.state != queue.StatePending {
+		return nil, true
+	}
+	after := before
+	after.state, after.place, after.due, after.wanted, after.settledAt = queue.StateCancelled, nowhere, 0, 0, t.now
+	o := &op{}
+	if t.hash == 0 {
+		s.takeOut(t)
+		l.change(o, t.seq, 0, before, after)
+		return o, true
+	}
+	k := s.key(l, t.sn, t.hash)
+	if k.owner == t.seq && !k.ready(t.sn) {
+		return nil, false
+	}
+	s.takeOut(t)
+	k.drop(t.seq)
+	l.change(o, t.seq, t.hash, before, after)
+	switch {
+	case k.owner == t.seq:
+		s.unlock(l, t.sn, o, k, t.hash, t.now)
+	case k.owner == 0 && !k.row:
+		l.retire(t.sn, k, t.hash) // it was only looked up
+	default:
+		o.keys = append(o.keys, k)
+	}
+	return o, true
+}
+
+// takeOut ends the delivery's lease, or takes it out of the FIFO's window. What is in the schedule is found to be out of date there.
+func (s *Store) takeOut(t *target) {
+	if t.leased {
+		delete(t.l.leases, t.seq)
+		return
+	}
+	if t.record.state != 0 && t.record.place == inFIFO {
+		t.l.withdraw(t.seq)
+	}
+}

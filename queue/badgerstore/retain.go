@@ -1,0 +1,321 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+const (
+	pruneStep  = 256     // events in one transaction
+	pruneCall  = 100_000 // events one call of Maintain looks at, at most
+	strageCall = 4096    // stragglers one call looks at
+	claimStep  = 4096    // claims in one transaction
+)
+
+// stragglerHand is where the pruner goes on.
+type stragglerHand struct {
+	next      uint64 // event; everything before it is pruned or a straggler
+	loaded    bool
+	straggler uint64
+	dead      uint64
+}
+
+// Maintain implements [queue.Maintainer].
+func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) (pruned int, err error) {
+	s.maintaining.Lock()
+	defer s.maintaining.Unlock()
+	if err := s.usable(); err != nil {
+		return 0, fmt.Errorf("maintain: %w", err)
+	}
+	if s.disk.stopped() {
+		return 0, nil
+	}
+	if s.disk.low() {
+		r.Delivered = 1 // room is worth more than history
+	}
+	for _, pass := range []func(context.Context, time.Time, queue.Retention) (int, error){s.pruneOld, s.pruneStragglers, s.pruneDead} {
+		n, err := pass(ctx, now, r)
+		pruned += n
+		if err != nil {
+			return pruned, fmt.Errorf("maintain: %w", err)
+		}
+	}
+	if err := s.dropClaims(ctx, now); err != nil {
+		return pruned, fmt.Errorf("maintain: %w", err)
+	}
+	if err := s.collect(ctx, pruned); err != nil {
+		return pruned, fmt.Errorf("maintain: %w", err)
+	}
+	return pruned, nil
+}
+
+// verdict is what the pruner thinks of an event.
+type verdict uint8
+
+const (
+	tooYoung verdict = iota // and so are all after it
+	keep
+	expired
+)
+
+// examined is an event the pruner has looked at.
+type examined struct {
+	seq      uint64
+	verdict  verdict
+	records  []laneRecord
+	attempts bool // it has rows in the attempt table
+}
+
+type laneRecord struct {
+	l *lane
+	r record
+}
+
+// examine decides about an event. Its age counts from its arrival or, if that was later, from when its last delivery was settled.
+func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retention) (examined, error) {
+	x := examined{seq: seq, verdict: keep}
+	e, err := sn.event(seq, false)
+	if err != nil && !errors.Is(err, queue.ErrDamaged) {
+		return x, err
+	}
+	keepFor, since, open := r.Delivered, int64(0), e == nil
+	if e != nil {
+		since = nanos(e.ReceivedAt)
+		open = len(e.deliveries) > 0
+		if r.Delivered > 0 && now.Sub(e.ReceivedAt) <= r.Delivered {
+			x.verdict = tooYoung
+		}
+	}
+	err = s.records(sn, seq, func(l *lane, rec record) { x.records = append(x.records, laneRecord{l, rec}) })
+	if err != nil && !errors.Is(err, queue.ErrDamaged) {
+		return x, err
+	}
+	settled := 0
+	for _, lr := range x.records {
+		if !lr.r.state.Settled() || lr.l.changing(seq) {
+			return x, nil
+		}
+		if e != nil {
+			if _, had := e.delivery(lr.l.name); had {
+				settled++
+			}
+		}
+		if lr.r.state == queue.StateDead {
+			keepFor = r.Dead
+		}
+		since = max(since, lr.r.settledAt)
+		x.attempts = x.attempts || lr.r.attempts > 1
+	}
+	if e != nil && settled < len(e.deliveries) || open && len(x.records) == 0 || keepFor <= 0 {
+		return x, nil
+	}
+	if now.Sub(fromNanos(since)) > keepFor {
+		x.verdict = expired
+	}
+	return x, nil
+}
+
+// changing reports whether something about a delivery is decided and not visible yet.
+func (l *lane) changing(seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.recent[seq]
+	return ok
+}
+
+// remove writes the deletion of an event into an operation.
+func (s *Store) remove(sn *snapshot, o *op, x *examined) {
+	o.del(eventKey(x.seq))
+	o.events--
+	for _, lr := range x.records {
+		o.del(deliveryKey(x.seq, lr.l.id))
+		if lr.r.state == queue.StateDead {
+			o.del(deadKey(x.seq, lr.l.id))
+			o.pruned = append(o.pruned, prunedCount{lr.l, -1})
+		}
+	}
+	if x.attempts {
+		prefix := seqTable(tabAttempt, x.seq, 0)
+		sn.scan(prefix, prefix, func(key []byte, _ *badger.Item) bool {
+			o.del(append([]byte(nil), key...))
+			return true
+		})
+	}
+}
+
+// pruneOld goes on from where it was, in order of arrival. What it cannot prune yet becomes a straggler, so that it never comes back here.
+func (s *Store) pruneOld(ctx context.Context, now time.Time, r queue.Retention) (pruned int, err error) {
+	if r.Delivered <= 0 {
+		return 0, nil
+	}
+	if err := s.loadPruner(); err != nil {
+		return 0, err
+	}
+	for looked := 0; looked < pruneCall; looked += pruneStep {
+		next := s.hand.next
+		n, more, err := s.pruneSome(ctx, now, r, func(sn *snapshot, visit func(uint64) bool) {
+			sn.scan([]byte{tabEvent}, eventKey(next), func(key []byte, _ *badger.Item) bool { return visit(be.Uint64(key[1:])) })
+		}, true)
+		pruned += n
+		if err != nil || !more {
+			return pruned, err
+		}
+	}
+	return pruned, nil
+}
+
+// pruneSome looks at up to pruneStep of the events that list visits, and prunes those that are history. advance says that they come in the pruner's
+// order. It reports whether there may be more.
+func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention, list func(*snapshot, func(uint64) bool), advance bool) (pruned int, more bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, false, err
+	}
+	s.pruning.Lock()
+	defer s.pruning.Unlock()
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	var seqs []uint64
+	list(sn, func(seq uint64) bool {
+		if len(seqs) == 0 || seqs[len(seqs)-1] != seq {
+			seqs = append(seqs, seq)
+		}
+		return len(seqs) < pruneStep
+	})
+	more = len(seqs) == pruneStep
+	o := &op{done: make(chan error, 1)}
+	for _, seq := range seqs {
+		x, err := s.examine(sn, seq, now, r)
+		if errors.Is(err, queue.ErrNotFound) {
+			o.del(stragglerKey(seq))
+			continue
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		if advance && x.verdict == tooYoung {
+			more = false
+			break
+		}
+		switch {
+		case x.verdict == expired:
+			s.remove(sn, o, &x)
+			if !advance {
+				o.del(stragglerKey(seq))
+			}
+			pruned++
+		case advance:
+			o.put(stragglerKey(seq), nil)
+		}
+		if advance {
+			s.hand.next = seq + 1
+		}
+	}
+	if len(o.muts) == 0 {
+		return 0, more, nil
+	}
+	if advance {
+		e := encoder{}
+		e.fixed(s.hand.next)
+		o.put(keyPruner, e.b)
+	}
+	for _, p := range o.pruned {
+		p.lane.mu.Lock()
+		p.lane.dead += p.dead
+		p.lane.mu.Unlock()
+	}
+	s.applier.push(o)
+	// Waited for whatever happens to ctx: a replay must not find what is on its way out.
+	return pruned, more, <-o.done
+}
+
+func (s *Store) loadPruner() error {
+	if s.hand.loaded {
+		return nil
+	}
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	err := sn.row(keyPruner, func(value []byte) error {
+		d := decoder{b: value}
+		s.hand.next = d.fixed()
+		return nil
+	})
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return fmt.Errorf("where pruning goes on: %w", err)
+	}
+	s.hand.loaded = true
+	return nil
+}
+
+// pruneStragglers looks at some of the events that could not be pruned when their time had come.
+func (s *Store) pruneStragglers(ctx context.Context, now time.Time, r queue.Retention) (int, error) {
+	return s.pruneRound(ctx, now, r, tabStraggler, &s.hand.straggler)
+}
+
+// pruneDead looks at some of the dead letters.
+func (s *Store) pruneDead(ctx context.Context, now time.Time, r queue.Retention) (int, error) {
+	if r.Dead <= 0 {
+		return 0, nil
+	}
+	return s.pruneRound(ctx, now, r, tabDead, &s.hand.dead)
+}
+
+// pruneRound goes on in a table of events, and at its end from its beginning.
+func (s *Store) pruneRound(ctx context.Context, now time.Time, r queue.Retention, table byte, at *uint64) (pruned int, err error) {
+	for looked := 0; looked < strageCall; looked += pruneStep {
+		from := *at
+		last := from
+		n, more, err := s.pruneSome(ctx, now, r, func(sn *snapshot, visit func(uint64) bool) {
+			sn.scan([]byte{table}, key8(table, from), func(key []byte, _ *badger.Item) bool {
+				last = be.Uint64(key[1:])
+				return visit(last)
+			})
+		}, false)
+		pruned += n
+		if err != nil {
+			return pruned, err
+		}
+		if *at = last + 1; !more {
+			*at = 0
+			return pruned, nil
+		}
+	}
+	return pruned, nil
+}
+
+// dropClaims deletes the claims of days that are over, a day at a time.
+func (s *Store) dropClaims(ctx context.Context, now time.Time) error {
+	number, ok := s.days.ended(now.UnixNano())
+	if !ok {
+		return nil
+	}
+	prefix := be.AppendUint32([]byte{tabClaim}, number)
+	from := prefix
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		o := &op{done: make(chan error, 1)}
+		sn := s.snaps.get()
+		sn.scan(prefix, from, func(key []byte, _ *badger.Item) bool {
+			o.del(append([]byte(nil), key...))
+			return len(o.muts) < claimStep
+		})
+		s.snaps.put(sn)
+		last := len(o.muts) < claimStep
+		if last {
+			o.endDay = number
+			s.days.remove(number)
+		} else {
+			from = append(append([]byte(nil), o.muts[len(o.muts)-1].key...), 0)
+		}
+		s.applier.push(o)
+		if err := <-o.done; err != nil || last {
+			return err
+		}
+	}
+}

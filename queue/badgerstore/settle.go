@@ -1,0 +1,303 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// Settle implements [queue.Store]. It returns as soon as the outcomes are queued for the next transaction.
+func (s *Store) Settle(ctx context.Context, settlements []queue.Settlement) ([]error, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
+	if err := s.usable(); err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
+	lost := make([]error, len(settlements))
+	for i := range settlements {
+		var err error
+		if lost[i], err = s.settle(ctx, &settlements[i]); err != nil {
+			// What was taken before stays taken: settling it again finds its lease lost.
+			if i == 0 {
+				return nil, fmt.Errorf("settle: %w", err)
+			}
+			lost[i] = fmt.Errorf("settle: %w", err)
+		}
+	}
+	return lost, nil
+}
+
+// settle ends one lease. lost says why it was not this settlement that ended it; err, that the store could not find out.
+func (s *Store) settle(ctx context.Context, n *queue.Settlement) (lost, err error) {
+	if n.State != queue.StatePending && !n.State.Settled() {
+		return fmt.Errorf("settle: a lease cannot end in the state %s", n.State), nil
+	}
+	l := s.lanes.find(n.Lease.Destination)
+	for l != nil {
+		done, lost := s.trySettle(l, n)
+		if done {
+			return lost, nil
+		}
+		// Who is next with the order key is not on disk yet.
+		if err := s.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return leaseLost(n), nil
+}
+
+func leaseLost(n *queue.Settlement) error {
+	return fmt.Errorf("settle %s for %q: %w", n.Lease.Event, n.Lease.Destination, queue.ErrLeaseLost)
+}
+
+// trySettle returns false if the applier has to catch up first.
+func (s *Store) trySettle(l *lane, n *queue.Settlement) (done bool, lost error) {
+	now := s.clock().UnixNano()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seq := uint64(n.Lease.Event)
+	held := l.leases[seq]
+	if held == nil || held.token != n.Lease.Token {
+		return true, leaseLost(n)
+	}
+	aside := held.record.aside || n.StepAside
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	k := l.keys[held.hash]
+	if held.hash == 0 {
+		k = nil
+	}
+	unlocks := k != nil && (n.State.Settled() || aside)
+	if unlocks && !k.ready(sn) {
+		return false, nil
+	}
+	if n.State == queue.StatePending && n.Attempt == nil && n.Due.IsZero() && !n.StepAside {
+		s.giveBack(l, held, now)
+		return true, nil
+	}
+	o := &op{}
+	after := outcome(o, l, held, n, now)
+	after.aside = aside && !n.State.Settled()
+	l.change(o, seq, held.hash, held.record, after)
+	delete(l.leases, seq)
+	unlocked := false
+	if k != nil {
+		k.leased = false
+		if unlocks {
+			unlocked = s.unlock(l, sn, o, k, held.hash, now)
+		} else if !k.row {
+			// Those that come later in the FIFO have to know after a restart that this one comes first.
+			k.low = seq + 1
+			l.writeOwner(o, k, held.hash)
+		}
+	}
+	s.commit(l, o)
+	if unlocked {
+		s.wakes.send(l.name)
+	}
+	return true, nil
+}
+
+// outcome is a delivery's record after a settlement.
+func outcome(o *op, l *lane, held *lease, n *queue.Settlement, now int64) record {
+	after := held.record
+	after.state = n.State
+	if n.Attempt != nil {
+		after.recordAttempt(o, l, held.seq, n.Attempt)
+	}
+	if n.State.Settled() {
+		after.place, after.due, after.wanted, after.settledAt = nowhere, 0, 0, now
+		return after
+	}
+	after.place, after.wanted, after.due = inScheduled, nanos(n.Due), nanos(n.Due)
+	if after.due == 0 {
+		after.due = now
+	}
+	return after
+}
+
+// recordAttempt counts an attempt. The one before moves out of the delivery's row into a row of its own.
+func (r *record) recordAttempt(o *op, l *lane, seq uint64, a *queue.Attempt) {
+	if r.last != nil {
+		e := encoder{b: make([]byte, 0, 64)}
+		encodeAttempt(&e, r.last)
+		o.put(attemptKey(seq, l.id, r.last.Number), e.b)
+	}
+	r.attempts++
+	r.seriesTries++
+	last := *a
+	last.Number = r.attempts
+	last.Error = clip(last.Error, maxError)
+	last.Response = slices.Clone(last.Response[:min(len(last.Response), maxResponse)])
+	r.last = &last
+	if r.firstTry == 0 {
+		r.firstTry = nanos(a.At)
+	}
+	r.lastStatus, r.lastError = a.Status, a.Class
+}
+
+// clip shortens a text without cutting a character in two.
+func clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
+
+// flush waits until everything that was decided before is durable and visible.
+func (s *Store) flush(ctx context.Context) error { return waitFor(ctx, s.applier.flush()) }
+
+func waitFor(ctx context.Context, done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Replay implements [queue.Store].
+func (s *Store) Replay(ctx context.Context, event queue.ID, destination string, orderKey string) error {
+	done, err := s.decide(ctx, event, destination, func(t *target) (*op, bool) { return s.replay(t, orderKey) })
+	if err != nil {
+		return fmt.Errorf("replay %s for %q: %w", event, destination, err)
+	}
+	s.wakes.send(destination)
+	if err := waitFor(ctx, done); err != nil {
+		return fmt.Errorf("replay %s for %q: not known to be durable yet: %w", event, destination, err)
+	}
+	return nil
+}
+
+// Cancel implements [queue.Store].
+func (s *Store) Cancel(ctx context.Context, event queue.ID, destination string) error {
+	if s.lanes.find(destination) == nil {
+		return fmt.Errorf("cancel %s for %q: no unsettled delivery: %w", event, destination, queue.ErrNotFound)
+	}
+	done, err := s.decide(ctx, event, destination, s.cancel)
+	if err != nil {
+		return fmt.Errorf("cancel %s for %q: %w", event, destination, err)
+	}
+	s.wakes.send(destination)
+	if err := waitFor(ctx, done); err != nil {
+		return fmt.Errorf("cancel %s for %q: not known to be durable yet: %w", event, destination, err)
+	}
+	return nil
+}
+
+// target is the delivery that an operator means, as it is now.
+type target struct {
+	l      *lane
+	sn     *snapshot
+	seq    uint64
+	hash   uint64
+	record record // state 0: there is no such delivery yet
+	leased bool
+	now    int64
+}
+
+// decide finds a delivery and lets fn change it under its lane's lock. fn returns nil if there is nothing to change, and false if the
+// applier has to catch up first.
+func (s *Store) decide(ctx context.Context, event queue.ID, destination string, fn func(*target) (*op, bool)) (<-chan error, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	s.pruning.RLock()
+	defer s.pruning.RUnlock()
+	_, news, err := s.event(uint64(event))
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.lanes.get(destination, s.applier.appliedSeq()+1)
+	if err != nil {
+		return nil, err
+	}
+	// An event that is found in the tail is in its lanes when the one who puts it there is done.
+	s.handing.Lock()
+	//lint:ignore SA2001 waiting is all
+	s.handing.Unlock()
+	for {
+		o, ready, err := s.decideOnce(l, uint64(event), news, fn)
+		if err != nil {
+			return nil, err
+		}
+		if ready {
+			return o.done, nil
+		}
+		if err := s.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Store) decideOnce(l *lane, seq uint64, news []queue.NewDelivery, fn func(*target) (*op, bool)) (*op, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, err := s.target(l, seq, news)
+	if t != nil {
+		defer s.snaps.put(t.sn)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	o, ready := fn(t)
+	if !ready {
+		return nil, false, nil
+	}
+	if o == nil {
+		return nil, false, fmt.Errorf("no unsettled delivery: %w", queue.ErrNotFound)
+	}
+	o.done = make(chan error, 1)
+	s.commit(l, o)
+	return o, true, nil
+}
+
+// target reads the state of a delivery. The caller holds l.mu and gives the snapshot back.
+func (s *Store) target(l *lane, seq uint64, news []queue.NewDelivery) (*target, error) {
+	t := &target{l: l, sn: s.snaps.get(), seq: seq, now: s.clock().UnixNano()}
+	var nd *queue.NewDelivery
+	for i := range news {
+		if news[i].Destination == l.name {
+			nd = &news[i]
+			t.hash = hashOrder(nd.OrderKey)
+		}
+	}
+	r, ok, err := l.state(t.sn, seq)
+	held := l.leases[seq]
+	switch {
+	case held != nil:
+		t.record, t.leased = held.record, true
+	case err != nil && !errors.Is(err, queue.ErrDamaged):
+		return t, err
+	case ok:
+		t.record = r
+	case nd != nil:
+		t.record = initial(*nd, s.enqueuedAt(t.sn, seq))
+	}
+	if nd == nil && t.record.state != 0 {
+		t.hash = hashOrder(t.record.orderKey)
+	}
+	return t, nil
+}
+
+// enqueuedAt returns when an event was enqueued, which decides where its deliveries began.
+func (s *Store) enqueuedAt(sn *snapshot, seq uint64) int64 {
+	if at, ok := s.tail.enqueued(seq); ok {
+		return at
+	}
+	if e, err := sn.event(seq, false); err == nil {
+		return e.enqueued
+	}
+	return 0
+}

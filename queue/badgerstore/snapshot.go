@@ -1,0 +1,133 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// snapshot is a read-only transaction that many share. Badger makes each new one wait for the commit that is under way, so
+// a fresh one per read would stall every read behind the applier.
+type snapshot struct {
+	txn  *badger.Txn
+	op   uint64 // last of the applier's operations it shows
+	seq  uint64 // last event it shows
+	refs int
+}
+
+// snapshots holds the newest snapshot; older ones live as long as somebody reads in them.
+type snapshots struct {
+	mu  sync.Mutex
+	now *snapshot
+}
+
+func (s *snapshots) get() *snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.refs++
+	return s.now
+}
+
+func (s *snapshots) put(n *snapshot) {
+	s.mu.Lock()
+	n.refs--
+	last := n.refs == 0
+	s.mu.Unlock()
+	if last {
+		n.txn.Discard()
+	}
+}
+
+// publish makes n the newest.
+func (s *snapshots) publish(n *snapshot) {
+	n.refs = 1
+	s.mu.Lock()
+	before := s.now
+	s.now = n
+	s.mu.Unlock()
+	if before != nil {
+		s.put(before)
+	}
+}
+
+// close lets the newest one go. Nobody may read any more.
+func (s *snapshots) close() {
+	s.mu.Lock()
+	now := s.now
+	s.now = nil
+	s.mu.Unlock()
+	if now != nil {
+		s.put(now)
+	}
+}
+
+// read calls fn with the value of a key, which is valid during the call; queue.ErrNotFound if there is none.
+func (n *snapshot) read(key []byte, fn func(value []byte) error) error {
+	return readTxn(n.txn, key, fn)
+}
+
+func readTxn(txn *badger.Txn, key []byte, fn func(value []byte) error) error {
+	item, err := txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return queue.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	return item.Value(fn)
+}
+
+// row calls fn with a row that was checked against its checksum.
+func (n *snapshot) row(key []byte, fn func(value []byte) error) error {
+	return n.read(key, func(sealed []byte) error {
+		value, ok := unseal(key, sealed)
+		if !ok {
+			return fmt.Errorf("row of table %q: %w", key[:1], queue.ErrDamaged)
+		}
+		return fn(value)
+	})
+}
+
+// scan calls fn for the keys with a prefix from a key on, in order, until it returns false. Key and item are valid during the call.
+func (n *snapshot) scan(prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
+	scanTxn(n.txn, prefix, from, false, fn)
+}
+
+// scanBack is scan in the reverse order; from itself is included.
+func (n *snapshot) scanBack(prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
+	scanTxn(n.txn, prefix, from, true, fn)
+}
+
+func scanTxn(txn *badger.Txn, prefix, from []byte, reverse bool, fn func(key []byte, item *badger.Item) bool) {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: reverse})
+	defer it.Close()
+	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
+		if !fn(it.Item().Key(), it.Item()) {
+			return
+		}
+	}
+}
+
+// event reads and checks an event; queue.ErrNotFound, queue.ErrDamaged.
+func (n *snapshot) event(seq uint64, whole bool) (e *stored, err error) {
+	err = n.read(eventKey(seq), func(rec []byte) error {
+		e, err = decodeEvent(rec, seq, whole)
+		return err
+	})
+	return e, err
+}
+
+// record reads the state of a delivery; false if nothing has happened to it yet.
+func (n *snapshot) record(seq uint64, dest uint16) (r record, ok bool, err error) {
+	err = n.row(deliveryKey(seq, dest), func(value []byte) error {
+		r, err = decodeRecord(value)
+		return err
+	})
+	if errors.Is(err, queue.ErrNotFound) {
+		return record{}, false, nil
+	}
+	return r, err == nil, err
+}

@@ -1,0 +1,168 @@
+// Package badgerstore is the durable queue of a single machine: a journal that is synced before an event is acknowledged, and Badger
+// behind it, which holds everything.
+//
+// # The way of an event
+//
+// Enqueue encodes the event, looks its dedup claim up and joins the current group. The group's leader (group.go) writes all its
+// records to the journal, syncs once, and hands them to the destinations' lanes, where Claim finds them in memory, and to the applier.
+// The applier (applier.go) is the only writer of Badger's transactions: groups, settlements and everything else go through its queue
+// in order, and a transaction holds the number of the last event it contains. A journal segment is used again once Badger has all of it.
+//
+// # What is on disk
+//
+//	db/          Badger
+//	journal/     segments (segment.go)
+//	LOCK         held by the one process that has the store open
+//	HWM          what was promised last, to recognise a store that went back in time (guard.go)
+//	ballast      space that is given up to get a store on a full disk started (disk.go)
+//	manifests/   copies of Badger's MANIFEST
+//
+// # Locks
+//
+// A goroutine that holds one of these may take those to its right: Store.mu; lane.mu > lane.hotMu, tail.mu, applier.mu. Nothing reads
+// the disk under Store.mu, hotMu, tail.mu or applier.mu, but for a dedup lookup that has to be repeated.
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
+)
+
+// Store is an open store. It implements [queue.Store], [queue.Inspector], [queue.Maintainer] and [queue.Metadata].
+type Store struct {
+	o     Options
+	dir   string
+	log   *zap.Logger
+	clock func() time.Time
+
+	lock    *os.File
+	db      *badger.DB
+	journal *journal
+	applier *applier
+	disk    *diskGuard
+
+	wakes  wakes
+	lanes  lanes
+	tail   tail
+	tokens atomic.Uint64
+	snaps  snapshots
+
+	failure atomic.Pointer[error] // why the store can no longer be used
+	closing atomic.Bool
+	closed  chan struct{} // closed when Close is done
+	closeAs error
+
+	mu      sync.Mutex // of everything about enqueuing
+	intake  intake
+	claims  recentClaims
+	days    claimDays
+	handing sync.Mutex // a group is handed to the applier and to the lanes in one step
+
+	writing struct { // only the leader's
+		records   [][]byte
+		continues []bool
+	}
+	promised atomic.Uint64 // last event that is durable in the journal
+
+	markMu sync.Mutex
+	marked []byte // the high-water mark as it is on disk
+
+	pruning sync.RWMutex // replays read-lock it: an event is not pruned under them
+
+	maintaining sync.Mutex // of what follows
+	hand        stragglerHand
+	garbage     int64 // events pruned since the tree was last compacted as a whole
+	collecting  bool  // the value log may have files worth rewriting
+
+	firstEvent atomic.Uint64 // no event with a lower number is stored
+	damaged    atomic.Uint64
+	wg      sync.WaitGroup
+	quit    chan struct{}
+}
+
+var (
+	_ queue.Store      = (*Store)(nil)
+	_ queue.Inspector  = (*Store)(nil)
+	_ queue.Maintainer = (*Store)(nil)
+	_ queue.Metadata   = (*Store)(nil)
+)
+
+// fail makes the store refuse everything from now on. The first reason is kept.
+func (s *Store) fail(reason error) {
+	if s.failure.CompareAndSwap(nil, &reason) {
+		s.log.Error("the store can no longer promise durability and refuses everything until it is reopened", zap.Error(reason))
+	}
+}
+
+// usable returns an error if the store is closed or has failed.
+func (s *Store) usable() error {
+	if reason := s.failure.Load(); reason != nil {
+		return fmt.Errorf("%w: %w", queue.ErrFailed, *reason)
+	}
+	if s.closing.Load() {
+		return queue.ErrClosed
+	}
+	return nil
+}
+
+// Failure returns why the store has failed, nil if it has not.
+func (s *Store) Failure() error {
+	if reason := s.failure.Load(); reason != nil {
+		return *reason
+	}
+	return nil
+}
+
+// Damaged returns how many damaged events were met since the store was opened. Their deliveries were made dead.
+func (s *Store) Damaged() uint64 { return s.damaged.Load() }
+
+// Dir returns the store's directory.
+func (s *Store) Dir() string { return s.dir }
+
+// Close implements [queue.Store].
+func (s *Store) Close() error {
+	if s.closing.Swap(true) {
+		<-s.closed
+		return s.closeAs
+	}
+	defer close(s.closed)
+	s.waitForLeader()
+	close(s.quit)
+	s.wg.Wait() // the last marks are queued
+	s.applier.close()
+	s.closeAs = s.closeFiles()
+	if err := s.Failure(); err != nil {
+		s.closeAs = errors.Join(s.closeAs, fmt.Errorf("%w: %w", queue.ErrFailed, err))
+	}
+	return s.closeAs
+}
+
+// closeFiles closes what Open opened, as far as it did.
+func (s *Store) closeFiles() (err error) {
+	applied := uint64(0)
+	if s.applier != nil && s.Failure() == nil {
+		applied = s.applier.appliedSeq()
+	}
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.close(applied))
+	}
+	s.snaps.close()
+	if s.db != nil {
+		if s.Failure() == nil && applied > 0 {
+			err = errors.Join(err, s.writeMark())
+		}
+		err = errors.Join(err, guarded(s.db.Close))
+		if err == nil {
+			err = s.copyManifest()
+		}
+	}
+	return errors.Join(err, s.lock.Close())
+}

@@ -1,0 +1,410 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// transaction is what the applier is going to commit next.
+type transaction struct {
+	txn     *badger.Txn
+	rows    int
+	size    int // of everything
+	large   int // of what goes to the value log
+	last    uint64 // last operation that is in it as a whole
+	lanes   map[*lane]*laneChanges
+	sources map[string]struct{}
+	days    map[uint32]struct{}
+	waiting []chan error
+	events  int64 // change of the number of stored events
+}
+
+type laneChanges struct {
+	recents []uint64
+	blocks  map[uint64]struct{}
+}
+
+// appliedState is what the last committed transaction says about the whole store.
+type appliedState struct {
+	seq     uint64 // last event
+	commits uint64 // number of transactions
+	events  int64  // stored at present
+	lanes   map[uint16]*laneRow
+	sources map[string]*sourceRow
+	days    map[uint32]int64 // end of the last dedup claim of a day
+}
+
+// laneRow is what is kept of a destination.
+type laneRow struct {
+	name string
+	counts
+	lowFIFO uint64 // no FIFO row of an earlier block
+	lowDue  int64  // no row of the schedule with an earlier due
+	lowOpen uint64 // no row of the open table with an earlier event
+}
+
+type sourceRow struct {
+	accepted uint64
+	last     int64
+}
+
+func (a *applier) begin() *transaction {
+	return &transaction{
+		txn:   a.s.db.NewTransaction(true),
+		last:  a.visible.Load(),
+		lanes: map[*lane]*laneChanges{}, sources: map[string]struct{}{}, days: map[uint32]struct{}{},
+	}
+}
+
+func (t *transaction) empty() bool { return t.rows == 0 && len(t.lanes) == 0 && t.events == 0 }
+
+// small is what counts against Badger's limit for a transaction.
+func (t *transaction) small() int { return t.size - t.large + 16*t.rows }
+
+func (t *transaction) discard() { t.txn.Discard() }
+
+// tell says to everybody who waits that it is done.
+func (t *transaction) tell() {
+	for _, w := range t.waiting {
+		w <- nil
+	}
+	t.waiting = nil
+}
+
+func (t *transaction) lane(l *lane) *laneChanges {
+	c := t.lanes[l]
+	if c == nil {
+		c = &laneChanges{blocks: map[uint64]struct{}{}}
+		t.lanes[l] = c
+	}
+	return c
+}
+
+func (t *transaction) set(key, value []byte) error {
+	t.rows++
+	t.size += len(key) + len(value)
+	if value == nil {
+		return t.txn.Delete(key)
+	}
+	return t.txn.SetEntry(&badger.Entry{Key: key, Value: value})
+}
+
+// maxLarge bounds the bytes of one transaction that go to the value log, which Badger holds in memory twice.
+const maxLarge = 8 << 20
+
+// room commits the transaction and begins a new one if the next change might not fit.
+func (a *applier) room(rows, size int) error {
+	t := a.tx
+	extra := 3*len(t.lanes) + len(t.sources) + 16
+	db := a.s.db
+	if t.rows == 0 || t.large+size < maxLarge && int64(t.rows+rows+extra) < db.MaxBatchCount()*8/10 && int64(t.small()+rows*64+min(size, a.s.o.valueThreshold())) < db.MaxBatchSize()*8/10 {
+		return nil
+	}
+	if err := a.commit(); err != nil {
+		return err
+	}
+	a.tx = a.begin()
+	return nil
+}
+
+// addEvent writes an event that is in the journal.
+func (a *applier) addEvent(p *pending) error {
+	t := a.tx
+	if err := t.set(eventKey(p.seq), p.record); err != nil {
+		return fmt.Errorf("apply event: %w", err)
+	}
+	if len(p.record) >= a.s.o.valueThreshold() {
+		t.large += len(p.record)
+	}
+	if p.claim.until != 0 {
+		day := dayOf(p.enqueued)
+		key := claimKey(day, p.claim.hash)
+		if err := t.set(key, seal(key, encodeClaim(p.seq, p.claim.until))); err != nil {
+			return fmt.Errorf("apply dedup claim: %w", err)
+		}
+		if p.claim.until > a.state.days[day] {
+			a.state.days[day] = roundUntil(p.claim.until)
+			t.days[day] = struct{}{}
+		}
+	}
+	for i := range p.deliveries {
+		if err := a.addDelivery(p, &p.deliveries[i]); err != nil {
+			return err
+		}
+	}
+	src := a.state.sources[p.ev.Source]
+	if src == nil {
+		src = &sourceRow{}
+		a.state.sources[p.ev.Source] = src
+	}
+	src.accepted++
+	src.last = max(src.last, nanos(p.ev.ReceivedAt))
+	t.sources[p.ev.Source] = struct{}{}
+	a.state.events++
+	a.state.seq = p.seq
+	return nil
+}
+
+func (a *applier) addDelivery(p *pending, d *pendingDelivery) error {
+	row := a.laneRow(d.lane)
+	changes := a.tx.lane(d.lane)
+	row.pending++
+	if !d.timed {
+		b := a.block(d.lane, blockOf(p.seq))
+		b.add(p.seq, d.hash, d.at, p.enqueued)
+		changes.blocks[blockOf(p.seq)] = struct{}{}
+		return nil
+	}
+	key := scheduledKey(d.lane.id, d.at, p.seq)
+	if err := a.tx.set(key, seal(key, scheduledValue(0, false))); err != nil {
+		return fmt.Errorf("apply delivery: %w", err)
+	}
+	key = openKey(d.lane.id, p.seq)
+	if err := a.tx.set(key, seal(key, nil)); err != nil {
+		return fmt.Errorf("apply delivery: %w", err)
+	}
+	row.lowDue, row.lowOpen = min(row.lowDue, d.at), min(row.lowOpen, p.seq)
+	return nil
+}
+
+// addOp writes what a lane has decided.
+func (a *applier) addOp(o *op) error {
+	for _, m := range o.muts {
+		if err := a.tx.set(m.key, m.value); err != nil {
+			return fmt.Errorf("apply: %w", err)
+		}
+	}
+	a.state.events += o.events
+	a.tx.events += o.events
+	for _, p := range o.pruned {
+		a.laneRow(p.lane).dead += p.dead
+		a.tx.lane(p.lane)
+	}
+	if o.endDay != 0 {
+		delete(a.state.days, o.endDay)
+		delete(a.tx.days, o.endDay)
+		if err := a.tx.set(dayKey(o.endDay), nil); err != nil {
+			return fmt.Errorf("apply: %w", err)
+		}
+	}
+	if o.lane == nil {
+		return nil
+	}
+	row := a.laneRow(o.lane)
+	row.add(o.count)
+	if m := o.marks; m != nil {
+		row.lowFIFO, row.lowDue, row.lowOpen = m.fifo, m.due, m.open
+	}
+	if o.minDue != 0 {
+		row.lowDue = min(row.lowDue, o.minDue)
+	}
+	if o.minSeq != 0 {
+		row.lowOpen = min(row.lowOpen, o.minSeq)
+	}
+	changes := a.tx.lane(o.lane)
+	changes.recents = append(changes.recents, o.recents...)
+	for _, seq := range o.left {
+		a.block(o.lane, blockOf(seq)).left |= bitOf(seq)
+		changes.blocks[blockOf(seq)] = struct{}{}
+	}
+	return nil
+}
+
+// finish writes the rows that a transaction has once.
+func (a *applier) finish(t *transaction) error {
+	for l, c := range t.lanes {
+		if err := a.finishLane(t, l, c); err != nil {
+			return fmt.Errorf("apply: %w", err)
+		}
+	}
+	for name := range t.sources {
+		key := sourceKey(name)
+		if err := t.set(key, seal(key, a.state.sources[name].encode())); err != nil {
+			return fmt.Errorf("apply: %w", err)
+		}
+	}
+	for day := range t.days {
+		e := encoder{}
+		e.int(a.state.days[day])
+		if err := t.set(dayKey(day), seal(dayKey(day), e.b)); err != nil {
+			return fmt.Errorf("apply: %w", err)
+		}
+	}
+	a.state.commits++
+	e := encoder{}
+	e.fixed(a.state.seq)
+	e.fixed(a.state.commits)
+	e.int(a.state.events)
+	if err := t.set(keyApplied, seal(keyApplied, e.b)); err != nil {
+		return fmt.Errorf("apply: %w", err)
+	}
+	return nil
+}
+
+func (a *applier) finishLane(t *transaction, l *lane, c *laneChanges) error {
+	for number := range c.blocks {
+		id := blockID{l.id, number}
+		b := a.blocks[id]
+		key := fifoKey(l.id, number)
+		switch gone := b.left&b.present == b.present; {
+		case !gone && b.dirty:
+			if err := t.set(key, seal(key, b.encode())); err != nil {
+				return err
+			}
+			b.dirty, b.row = false, true
+		case gone && b.row:
+			if err := t.set(key, nil); err != nil {
+				return err
+			}
+			b.row = false
+		}
+		// What is still growing, or has partly left, is likely to be needed again.
+		if b.left&b.present == b.present && number < blockOf(a.state.seq) || number < blockOf(a.state.seq) && b.left == 0 {
+			delete(a.blocks, id)
+		}
+	}
+	row := a.laneRow(l)
+	key := destKey(l.id)
+	return t.set(key, seal(key, row.encode()))
+}
+
+type blockID struct {
+	lane   uint16
+	number uint64
+}
+
+// openBlock is a block the applier is working on.
+type openBlock struct {
+	block
+	left  uint64 // deliveries that have left it
+	row   bool   // it has a row
+	dirty bool   // the row is not what it should be
+}
+
+func (b *openBlock) add(seq, hash uint64, at, now int64) {
+	b.block.add(seq, hash, at, now)
+	b.dirty = true
+}
+
+// block returns a block, from its row if need be.
+func (a *applier) block(l *lane, number uint64) *openBlock {
+	id := blockID{l.id, number}
+	if b := a.blocks[id]; b != nil {
+		return b
+	}
+	b := &openBlock{}
+	a.blocks[id] = b
+	sn := a.s.snaps.get()
+	defer a.s.snaps.put(sn)
+	err := sn.row(fifoKey(l.id, number), func(value []byte) error {
+		found, err := decodeBlock(value)
+		if err == nil {
+			b.block, b.row = *found, true
+		}
+		return err
+	})
+	if errors.Is(err, queue.ErrDamaged) {
+		b.block, b.row, b.dirty = *rebuildBlock(sn, l.name, number), true, true
+	}
+	if b.row {
+		b.left = blockLeft(sn.txn, l.id, number)
+	}
+	return b
+}
+
+// rebuildBlock makes the row of a block anew from its events.
+func rebuildBlock(sn *snapshot, destination string, number uint64) *block {
+	b := &block{}
+	for i := range uint64(1) << blockBits {
+		seq := number<<blockBits | i
+		ev, err := sn.event(seq, false)
+		if err != nil {
+			continue // no event, or one that cannot be delivered anyway
+		}
+		if d, ok := ev.delivery(destination); ok {
+			if hash := hashOrder(d.OrderKey); !timed(d.NotBefore, ev.enqueued, hash) {
+				at := int64(0)
+				if hash != 0 && nanos(d.NotBefore) > ev.enqueued {
+					at = nanos(d.NotBefore)
+				}
+				b.add(seq, hash, at, ev.enqueued)
+			}
+		}
+	}
+	return b
+}
+
+func (r *laneRow) encode() []byte {
+	e := encoder{b: make([]byte, 0, 96)}
+	e.string(r.name)
+	for _, n := range []int64{r.pending, r.delivered, r.dead, r.cancelled, r.owners, r.lowDue} {
+		e.int(n)
+	}
+	e.uint(r.lowFIFO)
+	e.uint(r.lowOpen)
+	return e.b
+}
+
+func decodeLaneRow(value []byte) (*laneRow, error) {
+	d := decoder{b: value}
+	r := &laneRow{name: d.string()}
+	for _, n := range []*int64{&r.pending, &r.delivered, &r.dead, &r.cancelled, &r.owners, &r.lowDue} {
+		*n = d.int()
+	}
+	r.lowFIFO, r.lowOpen = d.uint(), d.uint()
+	if d.bad {
+		return nil, queue.ErrDamaged
+	}
+	return r, nil
+}
+
+func (r *sourceRow) encode() []byte {
+	e := encoder{b: make([]byte, 0, 24)}
+	e.uint(r.accepted)
+	e.int(r.last)
+	return e.b
+}
+
+func decodeSourceRow(value []byte) (*sourceRow, error) {
+	d := decoder{b: value}
+	r := &sourceRow{accepted: d.uint(), last: d.int()}
+	if d.bad {
+		return nil, queue.ErrDamaged
+	}
+	return r, nil
+}
+
+// load reads the rows of destinations, sources and days.
+func (st *appliedState) load(sn *snapshot) (err error) {
+	each := func(prefix []byte, fn func(name, value []byte) error) {
+		sn.scan(prefix, prefix, func(key []byte, item *badger.Item) bool {
+			if err == nil {
+				err = item.Value(func(sealed []byte) error {
+					value, ok := unseal(key, sealed)
+					if !ok {
+						return fmt.Errorf("row %q: %w%s", key, queue.ErrDamaged, wayOut)
+					}
+					return fn(key[len(prefix):], value)
+				})
+			}
+			return err == nil
+		})
+	}
+	each(prefixDest, func(name, value []byte) (err error) {
+		st.lanes[be.Uint16(name)], err = decodeLaneRow(value)
+		return err
+	})
+	each(prefixSource, func(name, value []byte) (err error) {
+		st.sources[string(name)], err = decodeSourceRow(value)
+		return err
+	})
+	each(prefixDay, func(name, value []byte) error {
+		d := decoder{b: value}
+		st.days[be.Uint32(name)] = d.int()
+		return nil
+	})
+	return err
+}
