@@ -108,7 +108,10 @@ func (app *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading store: %w", err)
 	}
-	app.store = store.(StoreModule)
+	var ok bool
+	if app.store, ok = store.(StoreModule); !ok {
+		return fmt.Errorf("store %T is not a store of this version of Sluice", store)
+	}
 
 	for _, name := range sortedKeys(app.Destinations) {
 		if err := app.Destinations[name].provision(ctx, app, name); err != nil {
