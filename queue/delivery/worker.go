@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -73,7 +74,7 @@ func (w worker) forward(try *Try) (result Result, cut bool) {
 	}
 	if failed && result.Class == "" {
 		result.Class, result.Error = ClassInternal, "the forwarder gave neither a status nor a reason"
-		if ctx.Err() == context.DeadlineExceeded {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			result.Class, result.Error = ClassTimeout, fmt.Sprintf("no answer within %s", w.target.policy.Timeout)
 		}
 	}
