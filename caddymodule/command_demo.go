@@ -1,0 +1,61 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sluice-webhooks/sluice/caddymodule/demo"
+)
+
+func init() { verbs = append(verbs, demoCommand) }
+
+// demoPace is the time between two events of the demo, so that a reader can follow.
+const demoPace = 60 * time.Millisecond
+
+func demoCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "demo [--serve]",
+		Short: "Shows the whole gateway at work on this machine",
+		Long: `Runs a real gateway in this process, with its store in a temporary directory, and tells what happens: five systems
+send events, repeat them and are imitated; the application behind the gateway is slow, fails, goes down and comes back.
+At the end it counts on all sides and exits with 0 only if the sums agree.
+
+Needs no configuration and no network, and leaves nothing behind.`,
+		Args: cobra.NoArgs,
+	}
+	serve := cmd.Flags().Bool("serve", false, "Keep everything running afterwards and say what can be done with it")
+	cmd.RunE = runVerb(func(cmd *cobra.Command, _ []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		out := cmd.OutOrStdout()
+		err := demo.Run(ctx, demo.Options{Out: out, Color: isTerminal(out), Serve: *serve, Command: program(), Pace: demoPace, Now: now})
+		if errors.Is(err, context.Canceled) {
+			return errors.New("interrupted")
+		}
+		return err
+	})
+	return cmd
+}
+
+// isTerminal reports whether a person reads what is written to w, and wants colours.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// program is how the user called this program.
+func program() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./cmd/caddy"
+	}
+	return os.Args[0]
+}
