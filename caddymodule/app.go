@@ -232,7 +232,7 @@ func (app *App) routes() *delivery.Routes {
 	table := &delivery.Routes{Destinations: make(map[string]*delivery.Destination)}
 	for _, all := range []map[string]*Destination{app.Destinations, app.inlines} {
 		for name, d := range all {
-			table.Destinations[name] = &delivery.Destination{Name: name, Policy: d.policy, Forwarder: d}
+			table.Destinations[name] = &delivery.Destination{Name: name, Policy: d.policy, Forwarder: d, OrderKey: d.orderKey}
 		}
 	}
 	return table

@@ -42,6 +42,9 @@ func (d *Destination) forwardOf(source string) *Forward {
 	return &Forward{destination: d}
 }
 
+// orderKey is the order key of an event here; a replay to this destination takes it.
+func (d *Destination) orderKey(e *queue.Event) string { return d.forwardOf(e.Source).orderKey(e) }
+
 // compose builds the message; if that fails, it is nil and the result says why.
 func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message, delivery.Result) {
 	e, f := try.Event, d.forwardOf(try.Event.Source)
