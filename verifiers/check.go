@@ -3,6 +3,7 @@ package verifiers
 import (
 	"crypto/subtle"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -13,6 +14,7 @@ type check struct {
 	expr   *Expr
 	equals *Expr
 	secret bool // equals any live secret
+	match  *regexp.Regexp
 }
 
 func (p *Provider) compileChecks() error {
@@ -27,18 +29,23 @@ func (p *Provider) parseChecks(field string, specs []Check) ([]check, error) {
 		s := &specs[i]
 		field := fmt.Sprintf("%s[%d]", field, i)
 		kinds := 0
-		for _, set := range []bool{s.Equals != "", len(s.OneOf) > 0, s.Prefix != "", s.Present, s.Absent} {
+		for _, set := range []bool{s.Equals != "", len(s.OneOf) > 0, s.Prefix != "", s.Pattern != "", s.Present, s.Absent} {
 			if set {
 				kinds++
 			}
 		}
 		if s.Expr == "" || kinds != 1 {
-			return nil, fieldError(field, "expected expr and exactly one of equals, one_of, prefix, present and absent")
+			return nil, fieldError(field, "expected expr and exactly one of equals, one_of, prefix, pattern, present and absent")
 		}
 		c := check{spec: s, secret: s.Equals == "secret"}
 		var err error
 		if c.expr, err = p.parseExpr(field+".expr", s.Expr); err != nil {
 			return nil, err
+		}
+		if s.Pattern != "" {
+			if c.match, err = regexp.Compile(`^(?:` + s.Pattern + `)$`); err != nil {
+				return nil, fieldError(field+".pattern", "%w", err)
+			}
 		}
 		if !c.secret {
 			if c.equals, err = p.parseExpr(field+".equals", s.Equals); err != nil {
@@ -64,6 +71,8 @@ func (c *check) holds(a *attempt, secrets []Secret) bool {
 		return slices.Contains(c.spec.OneOf, v)
 	case c.spec.Prefix != "":
 		return strings.HasPrefix(v, c.spec.Prefix)
+	case c.match != nil:
+		return c.match.MatchString(v)
 	case c.secret:
 		return slices.ContainsFunc(secrets, func(s Secret) bool {
 			return len(s.value) > 0 && subtle.ConstantTimeCompare(s.value, []byte(v)) == 1

@@ -158,7 +158,7 @@ type Param struct {
 	Default string `json:"default,omitempty" yaml:"default"`
 }
 
-// Check compares values of a request. Exactly one of Equals, OneOf, Prefix, Present and Absent is set.
+// Check compares values of a request. Exactly one of Equals, OneOf, Prefix, Pattern, Present and Absent is set.
 type Check struct {
 	// Expr is the expression to check.
 	Expr string `json:"expr,omitempty" yaml:"expr"`
@@ -168,6 +168,8 @@ type Check struct {
 	OneOf []string `json:"one_of,omitempty" yaml:"one_of"`
 	// Prefix is what it must begin with.
 	Prefix string `json:"prefix,omitempty" yaml:"prefix"`
+	// Pattern is a regular expression (RE2) that the whole value must match.
+	Pattern string `json:"pattern,omitempty" yaml:"pattern"`
 	// Present and Absent ask whether there is a value.
 	Present bool `json:"present,omitempty" yaml:"present"`
 	Absent  bool `json:"absent,omitempty" yaml:"absent"`
