@@ -119,7 +119,7 @@ func (s *jwtScheme) sign(a *attempt, secret Secret) error {
 	if err := s.p.writeSigningValues(a, k); err != nil {
 		return err
 	}
-	a.body = a.r.Body
+	a.body, a.key = a.r.Body, k
 	opts := &jose.SignerOptions{}
 	if k.id != "" {
 		opts.WithHeader("kid", k.id)

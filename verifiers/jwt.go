@@ -124,7 +124,7 @@ func (s *jwtScheme) verifyToken(ctx context.Context, a *attempt, token *jose.JSO
 		return payload, Proof{SecretIndex: -1}, err
 	}
 	if len(secrets) > 0 || s.p.keySource == nil {
-		payload, index := s.verifySecrets(token, header, secrets)
+		payload, index := s.verifySecrets(a, token, header, secrets)
 		if index < 0 {
 			return nil, Proof{}, fmt.Errorf("%w with any of the secrets", ErrMismatch)
 		}
@@ -167,8 +167,9 @@ func (s *jwtScheme) keySet(ctx context.Context, a *attempt, h *jose.Header, refr
 	return s.p.keySource.fetch(ctx, a, jku, refresh)
 }
 
-// verifySecrets tries configured keys: shared secrets for HS*, public keys for the rest, never one as the other.
-func (s *jwtScheme) verifySecrets(token *jose.JSONWebSignature, h *jose.Header, secrets []Secret) ([]byte, int) {
+// verifySecrets tries configured keys: shared secrets for HS*, public keys for the rest, never one as the other. The one that fits becomes a's, for claims
+// that must name it.
+func (s *jwtScheme) verifySecrets(a *attempt, token *jose.JSONWebSignature, h *jose.Header, secrets []Secret) ([]byte, int) {
 	var payload []byte
 	index := -1
 	s.p.usable(secrets, "", func(i int, k *key) bool {
@@ -178,7 +179,7 @@ func (s *jwtScheme) verifySecrets(token *jose.JSONWebSignature, h *jose.Header, 
 		for _, candidate := range s.candidates(k, h) {
 			var err error
 			if payload, err = token.Verify(candidate); err == nil {
-				index = i
+				index, a.key = i, k
 				return true
 			}
 		}

@@ -31,8 +31,8 @@ func newJWTScheme(p *Provider) (*jwtScheme, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !t.fixed() {
-			return nil, fieldError("jwt.claims."+name, "%q: expected fixed text or params", text)
+		if !t.claimable() {
+			return nil, fieldError("jwt.claims."+name, "%q: expected fixed text, params, {secret_id}, or a hash over {method} or {url}", text)
 		}
 		s.claims[name] = t
 	}

@@ -114,7 +114,7 @@ type KeySource struct {
 type JWT struct {
 	// Algorithms allowed: HS256, RS256, PS256, ES256, EdDSA ... Required: a token never chooses its own.
 	Algorithms []string `json:"algorithms,omitempty" yaml:"algorithms"`
-	// Claims that must be there with this value (a template over params). For aud any element may match. "*" asks only that the claim is there.
+	// Claims that must be there with this value (a template over params, {secret_id}, the id of the key that fits, and {method} or {url} with what is joined to them). For aud any element may match. "*" asks only that the claim is there.
 	Claims map[string]string `json:"claims,omitempty" yaml:"claims"`
 	// BodyHash is the claim that must be the hash of the body, which binds the body to the token.
 	BodyHash string `json:"body_hash,omitempty" yaml:"body_hash"`

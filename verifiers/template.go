@@ -196,6 +196,25 @@ func (t *Template) fixed() bool {
 	return true
 }
 
+// claimable tells whether a token's claim may be asked to be t. What the sender could make empty may not, for an empty value asks for nothing; method and url, with
+// what is joined to them, never are.
+func (t *Template) claimable() bool {
+	for _, part := range t.parts {
+		if len(part.sources) > 0 && (part.sources[0].place == placeMethod || part.sources[0].place == placeURL) {
+			continue
+		}
+		for _, s := range part.sources {
+			if s.place != placeParam && s.place != placeLiteral && s.place != placeSecretID {
+				return false
+			}
+		}
+		if part.section != nil && !part.section.claimable() {
+			return false
+		}
+	}
+	return true
+}
+
 // render writes the template's text for a.
 func (t *Template) render(a *attempt, w sink) {
 	for i := range t.parts {
