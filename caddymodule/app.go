@@ -44,6 +44,7 @@ type App struct {
 	events  *caddyevents.App
 	store   StoreModule
 	metrics *metrics
+	tracers *tracers
 
 	mu      sync.Mutex
 	sources map[string]*Handler // by source name; filled by the handlers' Provision
@@ -87,6 +88,7 @@ func (app *App) Provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.sources = make(map[string]*Handler)
 	app.inlines = make(map[string]*Destination)
+	app.tracers = newTracers()
 	app.metrics = registerMetrics(ctx.GetMetricsRegistry(), app)
 	if app.Retain == nil {
 		app.Retain = new(Retain)

@@ -25,11 +25,13 @@ func (d *Destination) Forward(ctx context.Context, try *delivery.Try) delivery.R
 	if m == nil {
 		return result
 	}
+	ctx, traced := d.app.tracers.attempt(ctx, try, m.header)
 	answer := newRecorder(attemptAnswerKept)
 	if waiters.waited(try.Event) {
 		answer.keep = maxAnswerRead
 	}
 	result = d.send(ctx, try, m, answer)
+	traced(result)
 	waiters.hand(try.Event, syncReply{status: result.Status, contentType: answer.header.Get("Content-Type"), body: answer.body.Bytes()})
 	return result
 }
@@ -88,12 +90,6 @@ func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward
 		h.Set("User-Agent", userAgent)
 	}
 	h.Set("Webhook-Attempt", strconv.Itoa(try.Attempt))
-	if try.Event.TraceParent != "" {
-		h.Set("Traceparent", try.Event.TraceParent)
-		if try.Event.TraceState != "" {
-			h.Set("Tracestate", try.Event.TraceState)
-		}
-	}
 	// a provider that itself signs by Standard Webhooks has these three headers covered by its signature, so in the original they stay untouched
 	if format != formatOriginal || d.Sign != nil || h.Get("Webhook-Signature") == "" {
 		h.Set("Webhook-Id", try.Event.ID.String())

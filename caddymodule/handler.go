@@ -40,6 +40,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // ServeHTTP is the path of one webhook up to its answer: receive, handshake, verify, normalise, enqueue, ack.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	started := now()
+	h.app.tracers.note(r.Context())
 	ctx, cancel := context.WithDeadline(r.Context(), started.Add(h.rules.deadline))
 	defer cancel()
 
