@@ -351,7 +351,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 			g := startGateway(t, "destination d {\n to "+address+"\n retry none\n timeout 500ms\n}", "webhook stripe {\n secret "+testSecret+"\n forward d\n}")
 			sendStripe(t, g, "/")
 			_, attempts := onlyDelivery(t, "d", settled)
-			if len(attempts) != 1 || attempts[0].Class != c.class {
+			if len(attempts) != 1 || attempts[0].Class != c.class || strings.Contains(attempts[0].Error, "no further detail") {
 				t.Errorf("got %+v, want class %s", attempts, c.class)
 			}
 		})

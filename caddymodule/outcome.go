@@ -33,13 +33,22 @@ const (
 // errBrokeOff means that an answer ended before its end.
 var errBrokeOff = errors.New("answer broke off")
 
-// connectPhases notes which phase of a connection failed: reverse_proxy's errors do not always tell.
-type connectPhases struct{ dns, dial, tls atomic.Bool }
+// connectPhases notes which phase of a connection failed and why: reverse_proxy hides the error of a dial.
+type connectPhases struct {
+	dns, tls atomic.Bool
+	dial     atomic.Pointer[error]
+}
 
 func (p *connectPhases) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		DNSDone:          func(i httptrace.DNSDoneInfo) { p.dns.Store(i.Err != nil) },
-		ConnectDone:      func(_, _ string, err error) { p.dial.Store(err != nil) },
+		DNSDone: func(i httptrace.DNSDoneInfo) { p.dns.Store(i.Err != nil) },
+		ConnectDone: func(_, _ string, err error) {
+			if err == nil {
+				p.dial.Store(nil)
+			} else {
+				p.dial.Store(&err)
+			}
+		},
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { p.tls.Store(err != nil) },
 	})
 }
@@ -63,7 +72,9 @@ func (p *connectPhases) classify(ctx context.Context, err error, answer *recorde
 		return classDNS, "host name does not resolve"
 	case isTLS(err) || p.tls.Load():
 		return classTLS, "TLS: " + tlsText(err)
-	case p.dial.Load() || isDial(err):
+	case p.dial.Load() != nil:
+		return classDial, "cannot connect: " + errnoText(*p.dial.Load())
+	case isDial(err):
 		return classDial, "cannot connect: " + errnoText(err)
 	case errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed):
 		return classReset, "connection closed before an answer"
