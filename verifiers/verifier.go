@@ -6,6 +6,7 @@ package verifiers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -39,6 +40,11 @@ func (Secret) String() string { return "[secret]" }
 
 // GoString hides the secret from logs and errors.
 func (Secret) GoString() string { return "[secret]" }
+
+// Format hides the secret from every verb: those that take numbers would print its bytes.
+func (Secret) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte("[secret]")) // a State that cannot be written to shows nothing
+}
 
 // Reasons for which a request is refused. The provider is never told which; the log, the metric and the quarantine are.
 var (
