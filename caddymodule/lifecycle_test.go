@@ -21,8 +21,8 @@ const lifecycleSite = `webhook github {
 	}
 }`
 
-// sender posts events with ids of its own until it is stopped, and remembers which were acked.
-type sender struct {
+// trafficSource posts events with ids of its own until it is stopped, and remembers which were acked.
+type trafficSource struct {
 	wg    sync.WaitGroup
 	stop  chan struct{}
 	mu    sync.Mutex
@@ -30,8 +30,8 @@ type sender struct {
 	other map[int]int // statuses that are not 2xx
 }
 
-func startSender(t *testing.T, g *testGateway, prefix string, writers int) *sender {
-	s := &sender{stop: make(chan struct{}), acked: make(map[string]bool), other: make(map[int]int)}
+func startTraffic(t *testing.T, g *testGateway, prefix string, writers int) *trafficSource {
+	s := &trafficSource{stop: make(chan struct{}), acked: make(map[string]bool), other: make(map[int]int)}
 	github := provider(t, "github")
 	for w := range writers {
 		s.wg.Go(func() {
@@ -75,14 +75,14 @@ func post(address string, header http.Header, body []byte) (int, error) {
 	return resp.StatusCode, err
 }
 
-func (s *sender) finish() map[string]bool {
+func (s *trafficSource) finish() map[string]bool {
 	close(s.stop)
 	s.wg.Wait()
 	return s.acked
 }
 
 // count waits until at least n events were acked.
-func (s *sender) await(t *testing.T, n int) {
+func (s *trafficSource) await(t *testing.T, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d events acked", n), func() bool {
 		s.mu.Lock()
@@ -124,7 +124,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	app := startApplication(t, nil)
 	site := fmt.Sprintf(lifecycleSite, testSecret, app.URL)
 	g := startGateway(t, "", site)
-	s := startSender(t, g, "reload", 4)
+	s := startTraffic(t, g, "reload", 4)
 	for i := range 6 {
 		s.await(t, (i+1)*30)
 		if err := g.load("", site+fmt.Sprintf("\nheader X-Generation %d", i)); err != nil {
@@ -148,7 +148,7 @@ func TestFailingReloadsLeaveTheGatewayRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	s := startSender(t, g, "failing", 4)
+	s := startTraffic(t, g, "failing", 4)
 	for name, broken := range map[string]string{
 		"provisioning of a destination fails":    strings.Replace(site, "retry", "proxy {\n transport http {\n tls_trust_pool file /does/not/exist\n }\n }\n retry", 1),
 		"provisioning of a source fails":         site + "\nhandle /other {\n webhook stripe {\n name other\n secret {env.SLUICE_TEST_NOT_SET}\n}\n}",
