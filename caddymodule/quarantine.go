@@ -49,7 +49,9 @@ type refusedRequest struct {
 	Error    string      `json:"error"`
 	Size     int         `json:"size"` // of the body in bytes
 	NoBody   bool        `json:"no_body,omitempty"`
-	Findings []string    `json:"findings,omitempty"` // what the diagnosis found, most likely first
+
+	// Findings are what the diagnosis found, what was proved first.
+	Findings []verifiers.Finding `json:"findings,omitempty"`
 
 	body []byte
 	app  *App
@@ -142,6 +144,7 @@ func (q *quarantine) store(ctx context.Context, r *refusedRequest) error {
 	if err := q.load(ctx); err != nil {
 		return err
 	}
+	r.Findings = r.diagnose(ctx)
 	q.mu.Lock()
 	q.last = max(q.last+1, r.At.UnixMicro())
 	r.ID = fmt.Sprintf("rq_%013x", q.last)

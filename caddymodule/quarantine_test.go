@@ -22,7 +22,7 @@ func TestQuarantineAndRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := startApplication(t, nil)
-	g := startGateway(t, "", fmt.Sprintf("webhook github {\n secret {file.%s}\n forward %s\n}", secret, app.URL))
+	g := startGateway(t, "", fmt.Sprintf("webhook github {\n secret {file.%s}\n forward %s\n}\nhandle /other {\n webhook stripe {\n name other\n secret right\n}\n}", secret, app.URL))
 	body := `{"padding":"` + strings.Repeat("x", 200<<10) + `"}` // larger than one entry of the metadata
 	header := signedRequest(t, provider(t, "github"), "right", "http://x/", body, time.Now()).Header
 	header.Set("X-Github-Delivery", "d1")
@@ -43,6 +43,9 @@ func TestQuarantineAndRelease(t *testing.T) {
 		kept, _, err = rt.quarantine.list(t.Context(), "github", "mismatch", "", 10)
 		return err == nil && len(kept) == 1
 	})
+	if f := kept[0].Findings; len(f) == 0 || f[0].Code != "other_secret" || !f[0].Proved || strings.Contains(f[0].Text, "right") {
+		t.Errorf("diagnosis: %+v", f)
+	}
 	if _, err := rt.releaseRequest(t.Context(), running, kept[0].ID); !errors.Is(err, errNotReleasable) {
 		t.Fatalf("released with the wrong secret: %v", err)
 	}

@@ -24,10 +24,8 @@ func (rt *runtime) releaseRequest(ctx context.Context, app *App, id string) ([]q
 	if r.NoBody {
 		return nil, fmt.Errorf("%s %w: its body of %d bytes was too large to keep", id, errNotReleasable, r.Size)
 	}
-	app.mu.Lock()
-	h, ok := app.sources[r.Source]
-	app.mu.Unlock()
-	if !ok {
+	h := app.source(r.Source)
+	if h == nil {
 		return nil, fmt.Errorf("%s %w: source %q is not configured", id, errNotReleasable, r.Source)
 	}
 	events, err := h.admitAgain(ctx, r)

@@ -18,6 +18,7 @@ import (
 const (
 	secretFileCheck = time.Second // how often a used secret's file is looked at
 	maxSecretFile   = 1 << 20
+	maxRetired      = 4 // former secrets that are remembered, to explain refusals
 )
 
 var (
@@ -121,6 +122,7 @@ type secretSet struct {
 	mu      sync.Mutex
 	sources []*secretSource
 	live    []verifiers.Secret
+	retired []verifiers.Secret // were live before their file changed; oldest first
 	checked time.Time
 	failing bool
 }
@@ -171,6 +173,7 @@ func (set *secretSet) get(now time.Time) []verifiers.Secret {
 		if s.path == "" {
 			continue
 		}
+		before := s.value
 		changed, err := s.reload()
 		if err != nil {
 			failed = true
@@ -180,6 +183,8 @@ func (set *secretSet) get(now time.Time) []verifiers.Secret {
 		}
 		if changed {
 			set.logger.Info("secret file changed; its new value is live", zap.String("secret", s.label()))
+			set.retired = append(set.retired, verifiers.NewSecret(before))
+			set.retired = set.retired[max(0, len(set.retired)-maxRetired):]
 			set.rebuild()
 		}
 	}
@@ -195,6 +200,13 @@ func (set *secretSet) literals() (n int) {
 		}
 	}
 	return n
+}
+
+// former returns secrets that were live before.
+func (set *secretSet) former() []verifiers.Secret {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return append([]verifiers.Secret(nil), set.retired...)
 }
 
 func (set *secretSet) labels() []string {
