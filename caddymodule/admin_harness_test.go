@@ -170,7 +170,11 @@ func (rig *adminRig) refused(method, path string, body any, status int, code str
 // send posts an event of the provider stripe and expects it to be accepted.
 func (rig *adminRig) send(path, id, kind, extra string) {
 	rig.t.Helper()
-	body := fmt.Sprintf(`{"id":%q,"type":%q,"created":1700000000,"data":{"object":{"id":"in_1"%s}}}`, id, kind, extra)
+	quoted, err := json.Marshal(kind)
+	if err != nil {
+		rig.t.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"id":%q,"type":%s,"created":1700000000,"data":{"object":{"id":"in_1"%s}}}`, id, quoted, extra)
 	if resp, answer := rig.sendSigned(provider(rig.t, "stripe"), testSecret, path, body, time.Now()); resp.StatusCode != 200 {
 		rig.t.Fatalf("ack: %d %s", resp.StatusCode, answer)
 	}

@@ -124,8 +124,7 @@ func (c *adminClient) refusal(resp *http.Response) error {
 	}
 	var p apiProblem
 	if err := json.Unmarshal(raw, &p); err != nil || p.Code == "" {
-		// not ours: Caddy's own refusal, or a Caddy without the plugin
-		return &commandError{code: exitUnreachable, err: fmt.Errorf("admin API at %s answered %s: it is not a Caddy with the webhook gateway, or it refuses us", c.address, resp.Status)}
+		return c.stranger(resp) // Caddy's own refusal, or a Caddy without the plugin
 	}
 	text := p.Detail
 	if text == "" {
@@ -143,6 +142,14 @@ func (c *adminClient) refusal(resp *http.Response) error {
 	return &commandError{code: code, err: errors.New(text)}
 }
 
+// stranger is the error for an answer that is not from the gateway.
+func (c *adminClient) stranger(resp *http.Response) error {
+	return &commandError{
+		code: exitUnreachable,
+		err:  fmt.Errorf("%s answered %s: it is not a Caddy with the webhook gateway, or it refuses us", c.address, resp.Status),
+	}
+}
+
 // call makes a call, decodes its answer into v, and returns it as it came.
 func (c *adminClient) call(ctx context.Context, method, path string, query url.Values, body, v any) (json.RawMessage, error) {
 	resp, err := c.open(ctx, method, path, query, body)
@@ -150,6 +157,9 @@ func (c *adminClient) call(ctx context.Context, method, path string, query url.V
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") != "application/json" {
+		return nil, c.stranger(resp)
+	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAdminAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
