@@ -50,6 +50,6 @@ func (c computedAlgorithm) sum(text string, k *key) []byte {
 }
 
 // computed makes a scheme of such content; everything else about it is data.
-func computed(p *Provider, content func(*attempt) (string, bool)) (scheme, error) {
-	return &contentScheme{p: p, sig: &p.sig, enc: p.signatureEncoding(), algo: computedAlgorithm{p: p, content: content}}, nil
+func computed(p *Provider, content func(*attempt) (string, bool)) *contentScheme {
+	return &contentScheme{p: p, sig: &p.sig, enc: p.signatureEncoding(), algo: computedAlgorithm{p: p, content: content}}
 }

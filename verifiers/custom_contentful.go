@@ -7,6 +7,8 @@ import (
 	"strings"
 )
 
+func init() { customSchemes["contentful"] = newContentful }
+
 const (
 	contentfulSigned = "x-contentful-signed-headers"
 	contentfulTime   = "x-contentful-timestamp"
@@ -14,41 +16,47 @@ const (
 	maxSignedHeaders = 64
 )
 
-// contentfulContent is Contentful's canonical request: method, path, the headers that a header names, and the body.
-func contentfulContent(a *attempt) string {
-	headers := map[string]string{contentfulTime: a.timestamp}
-	list := a.header(textproto.CanonicalMIMEHeaderKey(contentfulSigned))
-	for i, name := range strings.Split(list, ",") {
-		name = strings.ToLower(strings.TrimSpace(name))
-		if values := a.r.Header[textproto.CanonicalMIMEHeaderKey(name)]; i < maxSignedHeaders && len(values) == 1 {
-			headers[name] = strings.TrimSpace(values[0])
-		}
+// contentfulScheme is an HMAC over Contentful's canonical request.
+type contentfulScheme struct{ *contentScheme }
+
+func newContentful(p *Provider) (scheme, error) {
+	return contentfulScheme{computed(p, contentfulContent)}, nil
+}
+
+// sign names the signed headers first, where the request does not do so itself.
+func (s contentfulScheme) sign(a *attempt, secret Secret) error {
+	if a.header(textproto.CanonicalMIMEHeaderKey(contentfulSigned)) == "" {
+		a.r.Header.Set(contentfulSigned, contentfulSigned+","+contentfulTime)
 	}
-	headers[contentfulSigned] = ""
+	return s.contentScheme.sign(a, secret)
+}
+
+// contentfulContent is method, path, the headers that a header lists, which always include that header and the time, and the body.
+func contentfulContent(a *attempt) (string, bool) {
+	list := strings.Split(a.header(textproto.CanonicalMIMEHeaderKey(contentfulSigned)), ",")
+	if len(list) > maxSignedHeaders || a.r.URL == nil {
+		return "", false
+	}
+	headers := map[string]string{}
+	for _, name := range append(list, contentfulSigned, contentfulTime) {
+		name = strings.ToLower(strings.TrimSpace(name))
+		values := a.r.Header.Values(name)
+		if len(values) != 1 {
+			return "", false // signed and taken away on the way, or added to
+		}
+		headers[name] = strings.TrimSpace(values[0])
+	}
 	names := slices.Sorted(maps.Keys(headers))
 	headers[contentfulSigned] = strings.Join(names, ",")
 	lines := make([]string, 0, len(names))
 	for _, name := range names {
 		lines = append(lines, name+":"+headers[name])
 	}
-	return strings.Join([]string{a.r.Method, contentfulPath(a), strings.Join(lines, ";"), string(a.body)}, "\n")
-}
-
-// contentfulPrepare names the signed headers.
-func contentfulPrepare(a *attempt) {
-	names := []string{contentfulSigned, contentfulTime}
-	if a.r.Header.Get("X-Contentful-Topic") != "" {
-		names = append(names, "x-contentful-topic")
-		slices.Sort(names)
-	}
-	a.r.Header.Set(contentfulSigned, strings.Join(names, ","))
+	return strings.Join([]string{a.r.Method, contentfulPath(a), strings.Join(lines, ";"), string(a.body)}, "\n"), true
 }
 
 // contentfulPath is the path with the query escaped on top, as Contentful's toolkit does it.
 func contentfulPath(a *attempt) string {
-	if a.r.URL == nil {
-		return ""
-	}
 	path := a.r.URL.EscapedPath()
 	if q := a.r.URL.RawQuery; q != "" {
 		path += "?" + escapeJS(q, "-_.!~*'()")

@@ -6,31 +6,37 @@ import (
 	"strings"
 )
 
-// plivoContent is the address as Plivo's signature V3 writes it: the query in order of names, and for POST the form's fields behind it. What stands between the two depends on
-// which of them are there.
-func plivoContent(a *attempt) string {
+func init() {
+	customSchemes["plivo"] = func(p *Provider) (scheme, error) { return computed(p, plivoContent), nil }
+}
+
+// plivoContent is the address as Plivo's signature V3 writes it: the query in order of names, for POST the form's fields behind it, and the nonce. What stands between query and
+// fields depends on which of them are there.
+func plivoContent(a *attempt) (string, bool) {
 	u := a.r.URL
 	if u == nil {
-		return ""
+		return "", false
 	}
 	base := u.Scheme + "://" + u.Host + u.EscapedPath()
 	query := plivoPairs(a.queryValues(), "=", "&")
+	fields := ""
 	if a.r.Method == http.MethodGet {
-		if query == "" {
-			return base
+		if len(a.body) > 0 {
+			return "", false // not covered
 		}
-		return base + "?" + query
+	} else {
+		fields = plivoPairs(a.formValues(), "", "")
+		if a.partly {
+			return "", false // what fields do not show must not pass as signed
+		}
 	}
-	fields := plivoPairs(a.formValues(), "", "")
-	switch {
-	case query == "" && fields == "":
-		return base
-	case query == "":
-		return base + "?" + fields
-	case fields == "":
-		return base + "?" + query
+	if query != "" || fields != "" {
+		base += "?" + query
 	}
-	return base + "?" + query + "." + fields
+	if query != "" && fields != "" {
+		base += "."
+	}
+	return base + fields + "." + a.id, true
 }
 
 // plivoPairs writes values in order of their names, and of one name in their own order; nothing is escaped.
