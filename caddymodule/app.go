@@ -1,11 +1,13 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -46,13 +48,16 @@ type App struct {
 	metrics *metrics
 	tracers *tracers
 
-	mu      sync.Mutex
-	sources map[string]*Handler // by source name; filled by the handlers' Provision
-	inlines map[string]*Destination
-	runtime *runtime // acquired by Start or by the first request that comes before it
-	failed  error    // why acquiring failed
-	attach  *generation
-	stopped bool
+	mu       sync.Mutex
+	sources  map[string]*Handler // by source name; filled by the handlers' Provision
+	inlines  map[string]*Destination
+	opened   chan struct{} // made when opening begins (by Start or by the first request that comes before it), closed when it ends
+	attach   *generation
+	stopped  bool
+	released bool
+
+	ready  atomic.Pointer[runtime] // set when opening has succeeded; it stays for requests that outlive this configuration
+	failed error                   // why opening failed; to be read when opened is closed
 }
 
 // Retain says after which age history is pruned.
@@ -166,7 +171,7 @@ func (app *App) registerInline(d *Destination) error {
 
 // Start opens the store, unless a configuration before this one did, and makes this configuration's routes the active ones.
 func (app *App) Start() error {
-	rt, err := app.acquire()
+	rt, err := app.acquire(app.ctx)
 	if err != nil {
 		return err
 	}
@@ -178,27 +183,47 @@ func (app *App) Start() error {
 	return nil
 }
 
-// acquire returns the runtime this configuration shares with those before and after it. It is called by Start and by requests, because Caddy
-// starts apps in any order and the first request may come before Start.
-func (app *App) acquire() (*runtime, error) {
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	if app.runtime != nil || app.failed != nil {
-		return app.runtime, app.failed
+// acquire returns the runtime that this configuration shares with those before and after it. It is called by Start and by requests, because Caddy starts
+// apps in any order and the first request may come before Start. Opening may take long (another process may be on its way out); who waits for
+// it waits no longer than ctx. A request that outlives its configuration goes on with the runtime it had: if nobody else uses it, its store says ErrClosed.
+func (app *App) acquire(ctx context.Context) (*runtime, error) {
+	if rt := app.ready.Load(); rt != nil {
+		return rt, nil
 	}
+	app.mu.Lock()
 	if app.stopped {
+		app.mu.Unlock()
 		return nil, queue.ErrClosed
 	}
-	if app.runtime, app.failed = acquireRuntime(app.store, app.logger); app.failed != nil {
-		return nil, app.failed
+	if app.opened == nil {
+		app.opened = make(chan struct{})
+		go app.open(app.opened) // Cleanup waits for it
 	}
-	if err := app.adoptHandshakeSecrets(app.ctx, app.runtime.store); err != nil {
+	opened := app.opened
+	app.mu.Unlock()
+	select {
+	case <-opened:
+		return app.ready.Load(), app.failed
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: it is being opened", queue.ErrClosed)
+	}
+}
+
+// open opens the store or joins the configuration that has it open.
+func (app *App) open(opened chan<- struct{}) {
+	defer close(opened)
+	rt, err := acquireRuntime(app.store, app.logger)
+	if err != nil {
+		app.failed = err
+		return
+	}
+	if err := app.adoptHandshakeSecrets(app.ctx, rt.store); err != nil {
 		app.logger.Error("secrets that handshakes brought cannot be read", zap.Error(err))
 	}
-	if err := app.keepPrivacy(app.ctx, app.runtime.store); err != nil {
+	if err := app.keepPrivacy(app.ctx, rt.store); err != nil {
 		app.logger.Error("what sources hide cannot be kept for after they are gone", zap.Error(err))
 	}
-	return app.runtime, nil
+	app.ready.Store(rt)
 }
 
 // Stop takes this configuration's routes away; an older configuration that still runs, or the next one, has its own. It does not close the store.
@@ -220,13 +245,17 @@ func (app *App) Cleanup() error {
 		return err
 	}
 	app.mu.Lock()
-	rt := app.runtime
-	app.runtime, app.failed = nil, queue.ErrClosed
+	opened, released := app.opened, app.released
+	app.released = true
 	app.mu.Unlock()
-	if rt == nil {
+	if opened == nil || released {
 		return nil
 	}
-	return rt.release()
+	<-opened
+	if rt := app.ready.Load(); rt != nil {
+		return rt.release()
+	}
+	return nil
 }
 
 // routes is the table that the engine delivers by.

@@ -25,7 +25,7 @@ func runningStore(t testing.TB) *reopen.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt, err := app.acquire()
+	rt, err := app.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func (h *Handler) verify(ctx context.Context, req *verifiers.Request) (verifiers
 
 // enqueue stores the events and returns when that is durable.
 func (h *Handler) enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.Receipt, error) {
-	rt, err := h.app.acquire()
+	rt, err := h.app.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (h *Handler) completeHandshake(ctx context.Context, reply verifiers.Reply) 
 }
 
 func (h *Handler) putMeta(ctx context.Context, key string, value []byte) error {
-	rt, err := h.app.acquire()
+	rt, err := h.app.acquire(ctx)
 	if err != nil {
 		return err
 	}

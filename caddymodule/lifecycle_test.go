@@ -191,9 +191,36 @@ func TestValidateBesideALiveServer(t *testing.T) {
 	app.await(t, 1)
 }
 
-// A request may outlive its handler's configuration: if the reload removed the gateway, it must not get a 2xx.
+// A request may outlive its handler's configuration. If the reload removed the gateway, it must not get a 2xx; if the gateway goes on, it is accepted.
 func TestRequestThatOutlivesTheGateway(t *testing.T) {
-	g := startGateway(t, "", fmt.Sprintf("webhook github {\n secret %s\n}", testSecret))
+	site := fmt.Sprintf("webhook github {\n secret %s\n}", testSecret)
+	g := startGateway(t, "", site)
+	resp, body := requestAcross(t, g, func() error {
+		return caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true)
+	})
+	if resp == nil {
+		return // the connection was closed: the provider counts a failure, and that is right
+	}
+	wantProblem(t, resp, body, 503)
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
+
+func TestRequestThatOutlivesItsConfiguration(t *testing.T) {
+	app := startApplication(t, nil)
+	site := fmt.Sprintf(lifecycleSite, testSecret, app.URL)
+	g := startGateway(t, "", site)
+	resp, body := requestAcross(t, g, func() error { return g.load("", site+"\nheader X-Generation 2") })
+	if resp == nil || resp.StatusCode != 200 {
+		t.Fatalf("got %v %s", resp, body)
+	}
+	app.await(t, 1)
+}
+
+// requestAcross sends the header of a request, does something, and sends its body. The answer is nil if there was none.
+func requestAcross(t *testing.T, g *testGateway, meanwhile func() error) (*http.Response, string) {
+	t.Helper()
 	req := signedRequest(t, provider(t, "github"), testSecret, "http://"+g.addr+"/", `{"id":"late"}`, time.Now())
 	conn, err := net.Dial("tcp", g.addr)
 	if err != nil {
@@ -212,7 +239,7 @@ func TestRequestThatOutlivesTheGateway(t *testing.T) {
 	if _, err := reader.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true); err != nil {
+	if err := meanwhile(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Write(req.Body); err != nil {
@@ -220,14 +247,14 @@ func TestRequestThatOutlivesTheGateway(t *testing.T) {
 	}
 	resp, err := http.ReadResponse(reader, nil)
 	if err != nil {
-		return // the connection was closed: the provider counts a failure, and that is right
+		return nil, ""
 	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
-	wantProblem(t, resp, string(body), 503)
-	if resp.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return resp, string(body)
 }
 
 func TestStateSurvivesRemovalAndReturn(t *testing.T) {

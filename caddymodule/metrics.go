@@ -103,9 +103,7 @@ func (c *storeCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. A gateway that is not running yet, or a store that fails, has no gauges.
 func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
-	c.app.mu.Lock()
-	rt := c.app.runtime
-	c.app.mu.Unlock()
+	rt := c.app.ready.Load()
 	if rt == nil {
 		return
 	}

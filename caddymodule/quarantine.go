@@ -118,9 +118,9 @@ func (h *Handler) quarantineRequest(req *verifiers.Request, f *failure) {
 	if req == nil || f.status == http.StatusMethodNotAllowed {
 		return
 	}
-	rt, err := h.app.acquire()
-	if err != nil {
-		return // a gateway without a store has no quarantine; the log has the refusal
+	rt := h.app.ready.Load()
+	if rt == nil {
+		return // a gateway whose store is not open has no quarantine; the log has the refusal
 	}
 	address := req.URL
 	if h.token != nil {

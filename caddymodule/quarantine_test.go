@@ -34,7 +34,7 @@ func TestQuarantineAndRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt, err := running.acquire()
+	rt, err := running.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func activeGateway(actor string) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt, err := app.acquire()
+	rt, err := app.acquire(app.ctx)
 	if err != nil {
 		return nil, err
 	}
