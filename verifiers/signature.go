@@ -229,13 +229,13 @@ func (s *sigReader) describe() string {
 
 // write puts a signature into a request.
 func (s *sigReader) write(a *attempt, signature, timestamp, keyID string) error {
-	v := s.format.write(signature, timestamp, keyID)
 	if s.spec.JSONField != "" {
 		return fmt.Errorf("%w: the signature's envelope is the provider's own", ErrCannotSign)
 	}
 	if s.spec.Percent {
-		v = url.QueryEscape(v)
+		signature = url.QueryEscape(signature)
 	}
+	v := s.format.write(signature, timestamp, keyID)
 	name := ""
 	if len(s.names) > 0 {
 		name = s.names[0]

@@ -172,11 +172,16 @@ func testSignatureBytes(t *testing.T, g genuine) {
 				t.Errorf("accepted: byte %d of %s changed", i, part.name)
 			}
 			part.set(r, whole[:i])
-			if verify(g.p, r, g.secrets) == nil && strings.TrimRight(whole[:i], "= ,;") != strings.TrimRight(whole, "= ,;") && !idle(g, part, whole, len(whole)-1) {
+			if verify(g.p, r, g.secrets) == nil && trimPadding(whole[:i]) != trimPadding(whole) && !idle(g, part, whole, len(whole)-1) {
 				t.Errorf("accepted: %s cut after byte %d", part.name, i)
 			}
 		}
 	}
+}
+
+// trimPadding takes away what may be missing at the end of a signature: the padding of base64, escaped or not, and separators.
+func trimPadding(s string) string {
+	return strings.TrimRight(strings.ReplaceAll(s, "%3D", "="), "= ,;")
 }
 
 // idle tells whether the item around position i can be left out.
