@@ -95,11 +95,32 @@ func (m *Message) draft() (*verifiers.Request, error) {
 	if r.URL.RawQuery != "" {
 		address.RawQuery = strings.TrimPrefix(address.RawQuery+"&"+r.URL.RawQuery, "&")
 	}
-	if address.Path == "" {
-		address.Path = "/"
+	if !strings.HasPrefix(address.Path, "/") { // as the client will send it, which matters where it is signed
+		address.Path = "/" + address.Path
 	}
 	r.URL = &address
-	return r, nil
+	return r, m.nameAddress(r, spec)
+}
+
+// nameAddress sets the headers that must agree with where the request goes: an example cannot know that.
+func (m *Message) nameAddress(r *verifiers.Request, spec *verifiers.Spec) error {
+	for _, c := range spec.Checks {
+		header, ok := strings.CutPrefix(c.Expr, "header:")
+		switch c.Equals {
+		case "path", "target", "url", "host", "method":
+		default:
+			continue
+		}
+		if !ok || m.Header.Get(header) != "" {
+			continue
+		}
+		expr, err := verifiers.ParseExpr(c.Equals)
+		if err != nil {
+			return err
+		}
+		r.Header.Set(header, expr.Eval(r))
+	}
+	return nil
 }
 
 func (m *Message) address() *url.URL {

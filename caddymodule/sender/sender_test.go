@@ -134,7 +134,7 @@ func TestOwnBody(t *testing.T) {
 	if err != nil || identities[0].EventID != "evt_own" || identities[0].Type != "something.else" {
 		t.Errorf("identified as %v: %v", identities, err)
 	}
-	if !bytes.Equal(r.Body, body) || r.URL.Path != "/" {
+	if !bytes.Equal(r.Body, body) || r.URL.Path != "/" || r.URL.EscapedPath() != "/" {
 		t.Errorf("body %s, path %q", r.Body, r.URL.Path)
 	}
 	if _, err := p.Verify(context.Background(), r, []verifiers.Secret{secret}); err != nil {
