@@ -32,12 +32,21 @@ import (
 // roleVariable says what a child process is: empty is the bench itself.
 const roleVariable = "SLUICE_BENCH_ROLE"
 
-const roleCaddy = "caddy" // Caddy with the arguments that follow
+const (
+	roleCaddy = "caddy" // Caddy with the arguments that follow
+	roleStore = "store" // one step with the store, described by the argument
+)
 
 func main() {
 	switch os.Getenv(roleVariable) {
 	case roleCaddy:
 		caddycmd.Main()
+		return
+	case roleStore:
+		if err := runStoreStep(os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: store:", err)
+			os.Exit(1)
+		}
 		return
 	}
 	if err := run(os.Args[1:]); err != nil {
@@ -71,6 +80,8 @@ var parts = []part{
 	{"connections", "the gateway's durable 2xx/s beside plain Caddy's 202/s, by connections and size of the body", measureConnections},
 	{"sustained", "the same over a longer time", measureSustained},
 	{"burst", "latency of one connection after a burst", measureAfterBurst},
+	{"store", "the store alone beside an ideal log", measureStore},
+	{"backlog", "the store with many pending events", measureBacklog},
 }
 
 func run(args []string) error {
