@@ -25,6 +25,7 @@ type attempt struct {
 	timestamp string    // as it came
 	keyID     string    // which key the request says it was signed with
 	key       *key      // the key being tried
+	secrets   []Secret  // all live ones
 
 	sigs    []sigItem
 	form    url.Values

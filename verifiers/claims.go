@@ -130,6 +130,9 @@ func (s *jwtScheme) sign(a *attempt, secret Secret) error {
 	if s.p.spec.Scheme == SchemeJWT {
 		opts.WithType("JWT")
 	}
+	if s.header != nil {
+		s.header(opts)
+	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: signingKey}, opts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCannotSign, err)
@@ -177,7 +180,11 @@ func (s *jwtScheme) signingKey(k *key) (jose.SignatureAlgorithm, any, error) {
 // payload is what the token of a request says: the signed content, or the claims. Where the token is the whole body, the body given becomes its claims.
 func (s *jwtScheme) payload(a *attempt) ([]byte, error) {
 	if s.p.spec.Scheme == SchemeJWS && s.spec.Detached {
-		return []byte(s.p.content[0].string(a)), nil
+		content, ok := s.detached(a)
+		if !ok {
+			return nil, fmt.Errorf("%w: the request lacks a part that is signed", ErrCannotSign)
+		}
+		return content, nil
 	}
 	claims := map[string]any{}
 	if s.p.sig.place == placeRaw || s.p.spec.Scheme == SchemeJWS {

@@ -40,10 +40,16 @@ var plainFuncs = map[string]func(string) (string, bool){
 	"length": func(v string) (string, bool) { return strconv.Itoa(len(v)), true },
 }
 
+// customFuncs are functions of single providers that need keys or params.
+var customFuncs = map[string]fn{}
+
 // parseFunc reads one function of a chain: a name of plainFuncs, a hash, hmac_<hash>, json:<path> or xml:<path>.
 func parseFunc(s string) (fn, error) {
 	if f, ok := plainFuncs[s]; ok {
 		return func(_ *attempt, v string) (string, bool) { return f(v) }, nil
+	}
+	if f, ok := customFuncs[s]; ok {
+		return f, nil
 	}
 	if h, ok := hashes[s]; ok {
 		return func(_ *attempt, v string) (string, bool) { return string(digest(h.New, v)), true }, nil

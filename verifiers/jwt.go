@@ -26,6 +26,9 @@ type jwtScheme struct {
 	roots  *x509.CertPool
 	leaf   asn1.ObjectIdentifier
 	inter  asn1.ObjectIdentifier
+	// content makes a detached payload that no template describes; header adds to the header of a token that is signed. nil: neither.
+	content func(a *attempt) (string, bool)
+	header  func(opts *jose.SignerOptions)
 }
 
 var knownAlgorithms = []jose.SignatureAlgorithm{
@@ -104,7 +107,20 @@ func (s *jwtScheme) parse(a *attempt, text string) (*jose.JSONWebSignature, erro
 	if strings.Count(text, ".") != 2 || !strings.Contains(text, "..") {
 		return nil, errors.New("expected a detached token")
 	}
-	return jose.ParseDetached(text, []byte(s.p.content[0].string(a)), s.algs)
+	content, ok := s.detached(a)
+	if !ok {
+		return nil, errors.New("the request lacks a part that is signed")
+	}
+	return jose.ParseDetached(text, content, s.algs)
+}
+
+// detached is the payload that is not in the token.
+func (s *jwtScheme) detached(a *attempt) ([]byte, bool) {
+	if s.content == nil {
+		return []byte(s.p.content[0].string(a)), true
+	}
+	text, ok := s.content(a)
+	return []byte(text), ok
 }
 
 func (s *jwtScheme) checkHeader(h *jose.Header) error {

@@ -83,6 +83,7 @@ func (p *Provider) Spec() *Spec { return p.spec }
 func (p *Provider) Verify(ctx context.Context, r *Request, secrets []Secret) (Proof, error) {
 	a := newAttempt(p, r)
 	defer a.release()
+	a.secrets = secrets
 	proof, err := p.scheme.verify(ctx, a, secrets)
 	if err != nil {
 		return Proof{SecretIndex: -1}, err
@@ -112,6 +113,7 @@ func (p *Provider) Sign(r *Request, secret Secret, id string, at time.Time) erro
 func (p *Provider) Challenge(ctx context.Context, r *Request, secrets []Secret, verified bool) (reply Reply, ok bool, err error) {
 	a := newAttempt(p, r)
 	defer a.release()
+	a.secrets = secrets
 	for i := range p.handshakes {
 		h := &p.handshakes[i]
 		if h.signed != verified || !h.matches(a, secrets) {
