@@ -70,6 +70,11 @@ var adminRoutes = map[string]map[string]endpoint{
 	"providers/{id}":             {"GET": getProvider},
 	"audit":                      {"GET": getAudit},
 	"tail":                       {"GET": getTail},
+	"quarantine":                 {"GET": getQuarantine},
+	"quarantine/{id}":            {"GET": getRefused},
+	"quarantine/{id}/payload":    {"GET": getRefusedPayload},
+	"quarantine/{id}/release":    {"POST": postRelease},
+	"quarantine/{id}/discard":    {"POST": postDiscard},
 }
 
 //go:embed openapi.json
@@ -112,7 +117,7 @@ func serveMethods(methods map[string]endpoint) http.HandlerFunc {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxAdminBody)
-		g, err := activeGateway(actorOf(r))
+		g, err := activeGateway(r.Context(), actorOf(r))
 		if err == nil {
 			err = serve(w, r, g)
 		}
@@ -157,6 +162,7 @@ var problemCodes = []struct {
 	{delivery.ErrNoReplay, http.StatusNotFound, "no_replay"},
 	{delivery.ErrTooManyReplays, http.StatusTooManyRequests, "too_many_replays"},
 	{delivery.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
+	{errNotReleasable, http.StatusConflict, "not_releasable"},
 	{reopen.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
 	{queue.ErrNotFound, http.StatusNotFound, "not_found"},
 	{queue.ErrDamaged, http.StatusInternalServerError, "damaged"},

@@ -45,9 +45,10 @@ Payloads are shown as their source allows: not at all with redact, and with what
 		}
 		switch {
 		case *raw:
-			return copyPayload(cmd, client, path, query, payloadRaw)
+			return copyPayload(cmd, client, path, query)
 		case *normalised:
-			return copyPayload(cmd, client, path, query, payloadNormalised)
+			query.Set("format", payloadNormalised)
+			return copyPayload(cmd, client, path, query)
 		}
 		return showEvent(cmd, client, path, query, *payload)
 	})
@@ -65,7 +66,7 @@ func showEvent(cmd *cobra.Command, client *adminClient, path string, query url.V
 		return err
 	}
 	var body bytes.Buffer
-	if err := fetchPayload(cmd, client, path, query, payloadRaw, &body); err != nil {
+	if err := fetchPayload(cmd, client, path, query, &body); err != nil {
 		return err
 	}
 	s.printf("\n%s\n", s.paint(bold, "Payload"))
@@ -83,11 +84,11 @@ func showEvent(cmd *cobra.Command, client *adminClient, path string, query url.V
 }
 
 // copyPayload writes the payload's bytes as they are: into a file or a pipe. A terminal gets them only if they are text.
-func copyPayload(cmd *cobra.Command, client *adminClient, path string, query url.Values, form string) error {
+func copyPayload(cmd *cobra.Command, client *adminClient, path string, query url.Values) error {
 	out := cmd.OutOrStdout()
 	if s := newScreen(out); s.width > 0 {
 		var body bytes.Buffer
-		if err := fetchPayload(cmd, client, path, query, form, &body); err != nil {
+		if err := fetchPayload(cmd, client, path, query, &body); err != nil {
 			return err
 		}
 		if strings.ContainsFunc(body.String(), func(r rune) bool { return r != '\n' && r != '\t' && r != '\r' && printable(string(r)) != string(r) }) {
@@ -96,11 +97,10 @@ func copyPayload(cmd *cobra.Command, client *adminClient, path string, query url
 		_, err := body.WriteTo(out)
 		return err
 	}
-	return fetchPayload(cmd, client, path, query, form, out)
+	return fetchPayload(cmd, client, path, query, out)
 }
 
-func fetchPayload(cmd *cobra.Command, client *adminClient, path string, query url.Values, form string, w io.Writer) error {
-	query.Set("format", form)
+func fetchPayload(cmd *cobra.Command, client *adminClient, path string, query url.Values, w io.Writer) error {
 	resp, err := client.open(cmd.Context(), "GET", path+"/payload", query, nil)
 	if err != nil {
 		return err
@@ -114,11 +114,7 @@ func fetchPayload(cmd *cobra.Command, client *adminClient, path string, query ur
 }
 
 func printEvent(s *screen, e *eventDetail) {
-	field := func(name, value string) {
-		if value != "" {
-			s.printf("%s %s\n", s.paint(dim, fmt.Sprintf("%-10s", name)), printable(value))
-		}
-	}
+	field := func(name, value string) { printField(s, name, value) }
 	s.printf("%s\n", s.paint(bold, e.ID.String()))
 	field("event id", e.EventID)
 	field("source", e.Source+" ("+e.Provider+")")
@@ -139,14 +135,25 @@ func printEvent(s *screen, e *eventDetail) {
 	for _, id := range e.SameProviderIDs {
 		field("see also", id.String()+" (same id of the provider)")
 	}
-	s.printf("\n%s\n", s.paint(bold, "Headers"))
-	for _, name := range sortedKeys(e.Header) {
-		for _, value := range e.Header[name] {
-			s.printf("%s %s\n", s.paint(dim, printable(name)+":"), printable(value))
-		}
-	}
+	printHeaders(s, e.Header)
 	for i := range e.Deliveries {
 		printDelivery(s, &e.Deliveries[i])
+	}
+}
+
+// printField prints a name and its value, unless that is empty.
+func printField(s *screen, name, value string) {
+	if value != "" {
+		s.printf("%s %s\n", s.paint(dim, fmt.Sprintf("%-10s", name)), printable(value))
+	}
+}
+
+func printHeaders(s *screen, header map[string][]string) {
+	s.printf("\n%s\n", s.paint(bold, "Headers"))
+	for _, name := range sortedKeys(header) {
+		for _, value := range header[name] {
+			s.printf("%s %s\n", s.paint(dim, printable(name)+":"), printable(value))
+		}
 	}
 }
 

@@ -38,12 +38,12 @@ type gateway struct {
 }
 
 // activeGateway returns the gateway of the running configuration; errNoApp if it has none.
-func activeGateway(actor string) (*gateway, error) {
+func activeGateway(ctx context.Context, actor string) (*gateway, error) {
 	app, err := activeApp()
 	if err != nil {
 		return nil, err
 	}
-	rt, err := app.acquire(app.ctx)
+	rt, err := app.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (g *gateway) Event(ctx context.Context, id, source string) (eventDetail, er
 	if err != nil {
 		return eventDetail{}, fmt.Errorf("event %s: %w", own, err)
 	}
-	privacy, err := g.privacy(ctx, e)
+	privacy, err := g.privacy(ctx, e.Source, e.Provider)
 	if err != nil {
 		return eventDetail{}, err
 	}
@@ -83,7 +83,7 @@ func (g *gateway) Payload(ctx context.Context, id, source, form string) (payload
 	if err != nil {
 		return payloadView{}, fmt.Errorf("event %s: %w", own, err)
 	}
-	privacy, err := g.privacy(ctx, e)
+	privacy, err := g.privacy(ctx, e.Source, e.Provider)
 	if err != nil {
 		return payloadView{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,8 +31,11 @@ func (app *App) keepPrivacy(ctx context.Context, store queue.Store) error {
 	if !ok {
 		return nil
 	}
-	for _, name := range sortedKeys(app.sources) {
-		h := app.sources[name]
+	app.mu.Lock()
+	sources := maps.Clone(app.sources)
+	app.mu.Unlock()
+	for _, name := range sortedKeys(sources) {
+		h := sources[name]
 		value, err := json.Marshal(privacyRules{Redact: h.Redact, Mask: h.Mask})
 		if err != nil {
 			return fmt.Errorf("privacy of source %s: %w", name, err)
@@ -50,7 +54,7 @@ func (app *App) keepPrivacy(ctx context.Context, store queue.Store) error {
 	return nil
 }
 
-// privacy is what may be shown of one event.
+// privacy is what may be shown of a source's requests.
 type privacy struct {
 	privacyRules
 	headers map[string]bool // canonical names of those with secrets
@@ -58,11 +62,11 @@ type privacy struct {
 	path    bool            // the last segment of the path is a secret
 }
 
-// privacy finds out what may be shown of an event: by its source's configuration or, if that is gone, by what it was. Nothing is known of a source
+// privacy finds out what may be shown of a source's requests: by its configuration or, if that is gone, by what it was. Nothing is known of a source
 // that neither has: its payloads are hidden.
-func (g *gateway) privacy(ctx context.Context, e *queue.Event) (*privacy, error) {
+func (g *gateway) privacy(ctx context.Context, source, provider string) (*privacy, error) {
 	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
-	if h := g.app.source(e.Source); h != nil {
+	if h := g.app.source(source); h != nil {
 		p.Redact, p.Mask = h.Redact, slices.Clone(h.Mask)
 		p.learn(h.provider.Spec())
 		if h.Token != nil {
@@ -70,20 +74,20 @@ func (g *gateway) privacy(ctx context.Context, e *queue.Event) (*privacy, error)
 		}
 		return p, nil
 	}
-	if spec, err := g.app.providerSpec(e.Provider); err == nil { // else the provider is gone too, and only the usual names are masked
+	if spec, err := g.app.providerSpec(provider); err == nil { // else the provider is gone too, and only the usual names are masked
 		p.learn(spec)
 	}
-	value, err := g.meta.Meta(ctx, metaPrivacy+e.Source)
+	value, err := g.meta.Meta(ctx, metaPrivacy+source)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		p.Redact = true
 		return p, nil
 	case err != nil:
-		return nil, fmt.Errorf("privacy of source %s: %w", e.Source, err)
+		return nil, fmt.Errorf("privacy of source %s: %w", source, err)
 	}
 	var rules privacyRules
 	if err := json.Unmarshal(value, &rules); err != nil {
-		return nil, fmt.Errorf("privacy of source %s: %w", e.Source, err)
+		return nil, fmt.Errorf("privacy of source %s: %w", source, err)
 	}
 	p.Redact, p.Mask = rules.Redact, append(p.Mask, rules.Mask...)
 	return p, nil

@@ -17,20 +17,9 @@ var errNotReleasable = errors.New("cannot be released")
 
 // releaseRequest verifies a refused request again with today's secrets, as of the time it arrived, and enqueues it. It is dropped from the quarantine then.
 func (rt *runtime) releaseRequest(ctx context.Context, app *App, id string) ([]queue.Receipt, error) {
-	r, err := rt.quarantine.get(ctx, id)
+	h, events, err := rt.admissible(ctx, app, id)
 	if err != nil {
 		return nil, err
-	}
-	if r.NoBody {
-		return nil, fmt.Errorf("%s %w: its body of %d bytes was too large to keep", id, errNotReleasable, r.Size)
-	}
-	h := app.source(r.Source)
-	if h == nil {
-		return nil, fmt.Errorf("%s %w: source %q is not configured", id, errNotReleasable, r.Source)
-	}
-	events, err := h.admitAgain(ctx, r)
-	if err != nil {
-		return nil, fmt.Errorf("%s %w: %w", id, errNotReleasable, err)
 	}
 	receipts, err := rt.store.Enqueue(ctx, events)
 	if err != nil {
@@ -38,6 +27,32 @@ func (rt *runtime) releaseRequest(ctx context.Context, app *App, id string) ([]q
 	}
 	h.logger.Info("refused request was released", zap.String("request", id), zap.Stringer("event", receipts[0].ID))
 	return receipts, rt.quarantine.drop(ctx, id)
+}
+
+// checkRelease reports what keeps a refused request from being released now; nil if nothing does.
+func (rt *runtime) checkRelease(ctx context.Context, app *App, id string) error {
+	_, _, err := rt.admissible(ctx, app, id)
+	return err
+}
+
+// admissible verifies a refused request again and returns the events that it is.
+func (rt *runtime) admissible(ctx context.Context, app *App, id string) (*Handler, []queue.NewEvent, error) {
+	r, err := rt.quarantine.get(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.NoBody {
+		return nil, nil, fmt.Errorf("%s %w: its body of %d bytes was too large to keep", id, errNotReleasable, r.Size)
+	}
+	h := app.source(r.Source)
+	if h == nil {
+		return nil, nil, fmt.Errorf("%s %w: source %q is not configured", id, errNotReleasable, r.Source)
+	}
+	events, err := h.admitAgain(ctx, r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s %w: %w", id, errNotReleasable, err)
+	}
+	return h, events, nil
 }
 
 // admitAgain puts a kept request through verification and normalisation. A token in the address was hidden before it was kept, so it is not asked for again unless
