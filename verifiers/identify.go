@@ -219,6 +219,9 @@ func eventTime(unit, text string) time.Time {
 	if seconds, _, ok := strings.Cut(text, "."); ok && strings.Trim(seconds, "0123456789") == "" {
 		text = seconds // a number with a fraction
 	}
+	if len(text) > len(time.DateOnly) && text[len(time.DateOnly)] == ' ' && text[0] <= '9' {
+		text = text[:len(time.DateOnly)] + "T" + text[len(time.DateOnly)+1:] // "2009-03-26 21:35:57"
+	}
 	for _, unit := range []string{"auto", "rfc3339", "rfc3339_no_zone", "http_date"} {
 		if t, err := parseTime(unit, text); err == nil {
 			return t.UTC()
