@@ -46,6 +46,9 @@ func newAttempt(p *Provider, r *Request) *attempt {
 
 // release gives a back to the pool without anything of the request in it.
 func (a *attempt) release() {
+	if cap(a.sigs) > 4*maxSignatures {
+		a.sigs, a.encoded = nil, nil // not worth keeping: a batch with a token in each element
+	}
 	clear(a.sigs)
 	clear(a.scratch[:cap(a.scratch)])
 	*a = attempt{sigs: a.sigs[:0], scratch: a.scratch[:0], sum: a.sum[:0], encoded: a.encoded[:0]}

@@ -38,6 +38,7 @@ var formatFields = map[string]formatField{
 const (
 	maxSignatureValue = 8 << 10 // bytes of one header
 	maxSignatures     = 32      // signatures and items of all headers
+	maxElements       = 10000   // elements of a batch that carry one each
 )
 
 // sigItem is one signature of a request with what stands beside it.

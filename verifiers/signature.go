@@ -114,13 +114,21 @@ func (s *sigReader) read(a *attempt) error {
 	}
 	for _, name := range s.names {
 		values := s.values(a, name)
-		if len(values) > 1 && !s.spec.Repeatable {
+		fansOut := s.place == placeJSON && strings.Contains(name, "#")
+		if len(values) > 1 && !s.spec.Repeatable && !fansOut {
 			return fmt.Errorf("%w: %s occurs %d times", ErrMalformed, name, len(values))
+		}
+		if fansOut && len(values) != elementCount(a.r.Body, name) {
+			return fmt.Errorf("%w: an element has no %s", ErrMalformed, name)
 		}
 		for _, v := range values {
 			present = present || v != ""
+			before := len(a.sigs)
 			if err := s.add(a, v); err != nil {
 				return err
+			}
+			if fansOut && len(a.sigs) == before {
+				return fmt.Errorf("%w: an element has no %s", ErrMalformed, name)
 			}
 		}
 	}
@@ -150,6 +158,12 @@ func (s *sigReader) values(a *attempt, name string) []string {
 	}
 }
 
+// elementCount is how many elements the array has that a path fans out over.
+func elementCount(body []byte, path string) int {
+	i := strings.IndexByte(path, '#')
+	return int(gjson.GetBytes(body, path[:i+1]).Int())
+}
+
 // jsonValues reads a path that may fan out: a token in each element of an array.
 func jsonValues(body []byte, path string) []string {
 	v := gjson.GetBytes(body, path)
@@ -162,7 +176,7 @@ func jsonValues(body []byte, path string) []string {
 	var out []string
 	v.ForEach(func(_, e gjson.Result) bool {
 		out = append(out, e.String())
-		return len(out) <= maxSignatures
+		return len(out) <= maxElements
 	})
 	return out
 }
@@ -174,8 +188,7 @@ func (s *sigReader) add(a *attempt, v string) error {
 			return fmt.Errorf("%w: not percent-encoded", ErrMalformed)
 		}
 	}
-	limit := maxSignatureValue
-	if s.spec.JSONField != "" && len(v) <= limit {
+	if s.spec.JSONField != "" && len(v) <= maxSignatureValue {
 		b, err := base64JSON(v)
 		if err != nil {
 			return fmt.Errorf("%w: not base64", ErrMalformed)
@@ -185,8 +198,12 @@ func (s *sigReader) add(a *attempt, v string) error {
 	if a.sigs, err = s.format.read(a.sigs, v, s.spec.PrefixOptional); err != nil {
 		return err
 	}
-	if len(a.sigs) > maxSignatures {
-		return fmt.Errorf("%w: more than %d signatures", ErrMalformed, maxSignatures)
+	limit := maxSignatures
+	if s.place == placeJSON {
+		limit = maxElements // one in each element of a batch
+	}
+	if len(a.sigs) > limit {
+		return fmt.Errorf("%w: more than %d signatures", ErrMalformed, limit)
 	}
 	return nil
 }
