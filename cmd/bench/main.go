@@ -80,6 +80,9 @@ var parts = []part{
 	{"connections", "the gateway's durable 2xx/s beside plain Caddy's 202/s, by connections and size of the body", measureConnections},
 	{"sustained", "the same over a longer time", measureSustained},
 	{"burst", "latency of one connection after a burst", measureAfterBurst},
+	{"forward", "accepting while everything is forwarded, and while the application is down", measureForwarding},
+	{"latency", "from accepted to delivered at 50/s", measureDeliveryLatency},
+	{"drain", "delivering a backlog beside a bare reverse_proxy", measureDrain},
 	{"store", "the store alone beside an ideal log", measureStore},
 	{"backlog", "the store with many pending events", measureBacklog},
 }
