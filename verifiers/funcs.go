@@ -33,6 +33,7 @@ var plainFuncs = map[string]func(string) (string, bool){
 	"url_encode":     func(v string) (string, bool) { return url.QueryEscape(v), true },
 	"url_decode":     func(v string) (string, bool) { s, err := url.QueryUnescape(v); return s, err == nil },
 	"json":           quoteJSON,
+	"jcs":            canonicalJSON,
 	"jwt_payload":    jwtPayload,
 	"crc32": func(v string) (string, bool) {
 		return strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(v))), 10), true
