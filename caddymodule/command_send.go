@@ -28,10 +28,11 @@ const maxSendFile = 64 << 20
 
 // sendFlags are the flags of `send`.
 type sendFlags struct {
+	providerFlags
 	secret, secretEnv, secretFile  string
 	to, publicURL, eventType, data string
 	id, contentType, print         string
-	params, set, headers           []string
+	headers                        []string
 	count                          int
 	age                            time.Duration
 	tamper, dryRun, json           bool
@@ -92,8 +93,7 @@ func (f *sendFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.data, "data", "", "File with the body to send in place of the example; - is standard input")
 	flags.StringVar(&f.contentType, "content-type", "", "Content type of the body")
 	flags.StringVar(&f.id, "id", "", "Id of the event (default a new one each time)")
-	flags.StringArrayVar(&f.params, "param", nil, "Parameter of the provider, name=value; may be repeated")
-	flags.StringArrayVar(&f.set, "set", nil, "Option of the provider or scheme as in a webhook block; may be repeated")
+	f.providerFlags.register(cmd)
 	flags.StringArrayVar(&f.headers, "header", nil, "Header 'Name: value', set before signing; may be repeated")
 	flags.IntVarP(&f.count, "count", "n", 1, "How many events to send")
 	flags.DurationVar(&f.age, "age", 0, "Sign as if this long ago; negative: in the future")

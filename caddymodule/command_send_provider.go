@@ -12,8 +12,16 @@ import (
 	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
 )
 
-// provider finds the provider in the catalogue, or at the running Caddy, and applies --param and --set.
-func (f *sendFlags) provider(cmd *cobra.Command, id string) (*verifiers.Provider, error) {
+// providerFlags change a provider of the catalogue, or complete a scheme.
+type providerFlags struct{ params, set []string }
+
+func (f *providerFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.params, "param", nil, "Parameter of the provider, name=value; may be repeated")
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "Option of the provider or scheme as in a webhook block; may be repeated")
+}
+
+// provider finds the provider in the catalogue, or at the running Caddy, and applies the flags.
+func (f *providerFlags) provider(cmd *cobra.Command, id string) (*verifiers.Provider, error) {
 	spec, err := catalogue.Lookup(id)
 	if errors.Is(err, catalogue.ErrUnknown) {
 		spec, err = ownProvider(cmd, id)
@@ -43,7 +51,7 @@ func (f *sendFlags) provider(cmd *cobra.Command, id string) (*verifiers.Provider
 			return nil, usagef("--param: %w", err)
 		}
 	}
-	p, err := verifiers.Compile(spec.Merge(changes))
+	p, err := verifiers.Compile(spec.Merge(changes), verifiers.WithKeyFetcher(keyFetcher))
 	if err != nil {
 		return nil, usagef("provider %s: %w", id, err)
 	}

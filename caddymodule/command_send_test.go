@@ -17,13 +17,19 @@ import (
 // runSend runs `caddy webhooks send` with the arguments and standard input, and returns what it printed and the exit code.
 func runSend(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return runHere(t, stdin, append([]string{"send"}, args...)...)
+}
+
+// runHere runs `caddy webhooks` in this process.
+func runHere(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	root := &cobra.Command{Use: "webhooks"}
 	buildCommand(root)
 	var out, errs bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetIn(strings.NewReader(stdin))
-	root.SetArgs(append([]string{"send"}, args...))
+	root.SetArgs(args)
 	err := root.ExecuteContext(t.Context())
 	switch {
 	case err == nil:
