@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/sluice-webhooks/sluice/queue"
@@ -41,6 +42,20 @@ func (b *block) add(seq, hash uint64, at, now int64) {
 		b.timed |= bit
 		b.times = append(b.times, at)
 	}
+}
+
+// remove takes out a delivery of which nothing is kept any more, not even that it has left.
+func (b *block) remove(seq uint64) {
+	bit := bitOf(seq)
+	if b.ordered&bit != 0 {
+		at := bits.OnesCount64(b.ordered & (bit - 1))
+		b.hashes = slices.Delete(b.hashes, at, at+1)
+	}
+	if b.timed&bit != 0 {
+		at := bits.OnesCount64(b.timed & (bit - 1))
+		b.times = slices.Delete(b.times, at, at+1)
+	}
+	b.present, b.ordered, b.timed = b.present&^bit, b.ordered&^bit, b.timed&^bit
 }
 
 func (b *block) encode() []byte {

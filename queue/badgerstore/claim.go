@@ -94,16 +94,25 @@ func (w *claimWork) takeBackExpired() {
 		}
 		heap.Pop(&l.expiry)
 		if current {
-			w.s.giveBack(l, held, held.since)
+			w.s.giveBack(l, w.sn, held, held.since)
+			l.lapsed[held.seq] = held
 		}
 	}
 }
 
 // giveBack ends a lease without any change to the delivery.
-func (s *Store) giveBack(l *lane, held *lease, since int64) {
+func (s *Store) giveBack(l *lane, sn *snapshot, held *lease, since int64) {
 	delete(l.leases, held.seq)
 	if k := l.keys[held.hash]; held.hash != 0 && k != nil {
-		k.leased = false
+		s.freed(l, k, held.seq)
+		o := &op{}
+		if k.owner == held.seq && s.yield(l, sn, o, k, held.hash, held.record, s.clock().UnixNano()) {
+			s.commit(l, o)
+			return
+		}
+		if len(o.muts) > 0 {
+			s.commit(l, o)
+		}
 	}
 	e := entry{due: since, seq: held.seq, hash: held.hash, place: inFIFO, once: true}
 	if held.record.place == inScheduled {
@@ -139,67 +148,113 @@ func (w *claimWork) fromFIFO(f fresh) {
 	}
 	k := w.s.key(w.l, w.sn, f.hash)
 	o := &op{}
-	switch {
-	case k.owner != 0 && k.owner != f.seq && (k.leased || f.seq > k.owner):
-		w.s.park(w.l, o, k, f.seq, f.hash, r)
-	case f.at > w.now:
-		// It keeps its key's others waiting, so it has to be known as the owner after a restart.
-		after := r
-		after.place, after.due = inScheduled, f.at
-		w.l.change(o, f.seq, f.hash, r, after)
-		w.s.own(w.l, w.sn, o, k, f.seq, f.hash, true)
-	default:
-		w.s.own(w.l, w.sn, o, k, f.seq, f.hash, false)
-		k.leased = true
+	if f.at > w.now {
+		w.postpone(o, k, f, r)
+	} else if w.s.admit(w.l, w.sn, o, k, entry{due: f.since, seq: f.seq, hash: f.hash, once: true}, r) {
 		w.grant(f.seq, f.hash, f.since, r, f)
 	}
-	if len(o.muts) > 0 {
+	if len(o.muts) > 0 || len(o.keys) > 0 {
 		w.s.commit(w.l, o)
 	}
 }
 
+// postpone takes a delivery with an order key out of the FIFO that has to wait for a moment. It keeps the others of its key waiting.
+func (w *claimWork) postpone(o *op, k *orderKey, f fresh, r record) {
+	w.s.restoreOrder(w.l, w.sn, o, k, f.hash)
+	if k.owner != 0 && k.owner != f.seq && (k.leased == k.owner || f.seq > k.owner) {
+		w.s.park(w.l, o, k, f.seq, f.hash, r)
+		return
+	}
+	after := r
+	after.place, after.due = inScheduled, f.at
+	w.l.change(o, f.seq, f.hash, r, after)
+	w.s.own(w.l, w.sn, o, k, f.seq, f.hash, true)
+}
+
 // fromSchedule leases a delivery of the schedule, unless the entry is out of date.
 func (w *claimWork) fromSchedule(e entry) {
-	if w.l.leases[e.seq] != nil {
+	r, ok := w.valid(e)
+	if !ok {
 		return
+	}
+	if e.hash == 0 {
+		w.grant(e.seq, 0, e.due, r, fresh{})
+		return
+	}
+	k := w.s.key(w.l, w.sn, e.hash)
+	o := &op{}
+	if w.s.admit(w.l, w.sn, o, k, e, r) {
+		w.grant(e.seq, e.hash, e.due, r, fresh{})
+	}
+	if len(o.muts) > 0 || len(o.keys) > 0 {
+		w.s.commit(w.l, o)
+	}
+}
+
+// valid returns the record of a delivery of the schedule; false if the entry is out of date.
+func (w *claimWork) valid(e entry) (record, bool) {
+	if w.l.leases[e.seq] != nil {
+		return record{}, false
 	}
 	r, ok, err := w.l.state(w.sn, e.seq)
 	switch {
 	case err != nil:
 		w.s.log.Error("row of a delivery is damaged; it is delivered as if nothing had happened to it yet",
 			zap.Stringer("event", queue.ID(e.seq)), zap.String("destination", w.l.name), zap.Error(err))
-		r = record{state: queue.StatePending, place: e.place, due: e.due}
-	case !ok:
-		r = record{state: queue.StatePending, place: e.place}
-		if e.place == inScheduled {
-			r.due, r.wanted = e.due, e.due
+		return record{state: queue.StatePending, place: e.place, due: e.due}, true
+	case ok:
+		return r, r.state == queue.StatePending && r.place == e.place && (r.place != inScheduled || r.due == e.due)
+	case !w.exists(e):
+		return record{}, false
+	}
+	r = record{state: queue.StatePending, place: e.place}
+	if e.place == inScheduled {
+		r.due, r.wanted = e.due, e.due
+	}
+	return r, true
+}
+
+// earliest returns the earliest entry of the schedule that is not out of date.
+func (w *claimWork) earliest() (entry, bool) {
+	for {
+		e, ok := w.l.schedule.top(w.sn, w.l.id)
+		if !ok {
+			return entry{}, false
 		}
-	case r.state != queue.StatePending || r.place != e.place || r.place == inScheduled && r.due != e.due:
-		return
+		if _, valid := w.valid(e); valid {
+			return e, true
+		}
+		w.l.schedule.pop()
 	}
-	since := e.due
-	if e.hash == 0 {
-		w.grant(e.seq, 0, since, r, fresh{})
-		return
+}
+
+// exists reports whether a delivery to which nothing has happened is still there: its event may have been pruned since the entry was made,
+// and then there is no record of it either.
+func (w *claimWork) exists(e entry) bool {
+	if e.seq > w.sn.seq {
+		return true
 	}
-	k := w.s.key(w.l, w.sn, e.hash)
-	o := &op{}
-	if k.owner != 0 && k.owner != e.seq && (k.leased || e.seq > k.owner) {
-		w.s.park(w.l, o, k, e.seq, e.hash, r)
-	} else {
-		w.s.own(w.l, w.sn, o, k, e.seq, e.hash, false)
-		k.leased = true
-		w.grant(e.seq, e.hash, since, r, fresh{})
+	if e.place == inScheduled {
+		err := w.sn.read(scheduledKey(w.l.id, e.due, e.seq), func([]byte) error { return nil })
+		return !errors.Is(err, queue.ErrNotFound)
 	}
-	if len(o.muts) > 0 {
-		w.s.commit(w.l, o)
-	}
+	there := false
+	err := w.sn.row(fifoKey(w.l.id, blockOf(e.seq)), func(value []byte) error {
+		b, err := decodeBlock(value)
+		there = err != nil || b.present&bitOf(e.seq) != 0
+		return err
+	})
+	return there || errors.Is(err, queue.ErrDamaged)
 }
 
 // grant leases a delivery.
 func (w *claimWork) grant(seq, hash uint64, since int64, r record, f fresh) {
 	held := &lease{seq: seq, hash: hash, token: w.s.tokens.Add(1), until: w.until, since: since, record: r}
 	w.l.leases[seq] = held
+	delete(w.l.lapsed, seq)
+	if hash != 0 {
+		w.l.keys[hash].leased = seq
+	}
 	heap.Push(&w.l.expiry, expiring{held.until, seq, held.token})
 	w.leased = append(w.leased, handOut{lease: held, ev: f.ev, orderKey: f.orderKey, wanted: f.wanted})
 }
@@ -210,7 +265,7 @@ func (w *claimWork) next() int64 {
 		return w.now
 	}
 	var next int64
-	if e, ok := w.l.schedule.top(w.sn, w.l.id); ok {
+	if e, ok := w.earliest(); ok {
 		if e.due <= w.now || e.once {
 			return w.now
 		}

@@ -236,11 +236,13 @@ func (s *Store) oldest(l *lane, sn *snapshot) time.Time {
 	for leased := range l.leases {
 		seq = min(seq, leased)
 	}
-	for _, e := range l.schedule.heap {
-		if e.place == inFIFO || e.seq > sn.seq {
-			seq = min(seq, e.seq)
+	l.waiting(func(e entry) {
+		if e.seq < seq && (e.place == inFIFO || e.seq > sn.seq) {
+			if _, ok := w.valid(e); ok {
+				seq = e.seq
+			}
 		}
-	}
+	})
 	seq = min(seq, l.oldestOpen(sn))
 	if seq == ^uint64(0) {
 		return time.Time{}
@@ -280,18 +282,9 @@ func (l *lane) oldestOpen(sn *snapshot) uint64 {
 
 // nextDue returns the earliest scheduled moment. The caller holds l.mu.
 func (s *Store) nextDue(l *lane, sn *snapshot) time.Time {
-	for {
-		e, ok := l.schedule.top(sn, l.id)
-		if !ok {
-			return time.Time{}
-		}
-		if r, known, err := l.state(sn, e.seq); err == nil && known && (r.place != e.place || r.place == inScheduled && r.due != e.due) {
-			l.schedule.pop() // out of date
-			continue
-		}
-		if e.once {
-			return time.Time{}
-		}
+	w := claimWork{s: s, l: l, sn: sn}
+	if e, ok := w.earliest(); ok && !e.once {
 		return fromNanos(e.due)
 	}
+	return time.Time{}
 }

@@ -331,4 +331,3 @@ func (j *journal) close(applied uint64) error {
 	}
 	return j.release(applied)
 }
-

@@ -33,10 +33,12 @@ type lane struct {
 	loaded   []fresh // read from the FIFO's rows, not handed out yet
 	schedule schedule
 	leases   map[uint64]*lease
+	lapsed   map[uint64]*lease // ran out, but nobody has claimed the delivery again
 	expiry   expiryHeap
 	keys     map[uint64]*orderKey
-	idle     []uint64 // keys that nobody owns, until the snapshot shows it
-	owners   int64 // rows in the owner table
+	holding  map[*orderKey]struct{} // those that hold entries
+	idle     []uint64               // keys that nobody owns, until the snapshot shows it
+	owners   int64                  // rows in the owner table
 	recent   map[uint64]recent
 
 	delivered, dead, cancelled int64
@@ -88,7 +90,9 @@ func newLane(name string, id uint16) *lane {
 		name: name, id: id,
 		schedule: schedule{complete: true},
 		leases:   map[uint64]*lease{},
+		lapsed:   map[uint64]*lease{},
 		keys:     map[uint64]*orderKey{},
+		holding:  map[*orderKey]struct{}{},
 		recent:   map[uint64]recent{},
 	}
 }
@@ -275,5 +279,17 @@ func (l *lane) drainTimed(seen horizon) {
 	for _, e := range timed {
 		l.lowOpen = min(l.lowOpen, e.seq)
 		l.schedule.put(e, seen)
+	}
+}
+
+// waiting calls fn for each delivery that has been met and is not leased: those of the window on the schedule, and those that wait for a leased one of their key. The caller holds l.mu.
+func (l *lane) waiting(fn func(entry)) {
+	for _, e := range l.schedule.heap {
+		fn(e)
+	}
+	for k := range l.holding {
+		for _, e := range k.held {
+			fn(e)
+		}
 	}
 }

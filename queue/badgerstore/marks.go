@@ -68,9 +68,7 @@ func (l *lane) marks() marks {
 			m.due = min(m.due, e.due)
 		}
 	}
-	for _, e := range l.schedule.heap {
-		scheduled(e)
-	}
+	l.waiting(scheduled)
 	for _, e := range l.schedule.unseen {
 		scheduled(e)
 	}

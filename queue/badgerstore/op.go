@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -21,8 +22,8 @@ type op struct {
 
 	marks  *marks // where the rows of the lane begin; everything before it in the queue is taken into account
 	count  counts
-	events int64  // change of the number of stored events
-	pruned []prunedCount
+	events int64 // change of the number of stored events
+	pruned []prunedDelivery
 	endDay uint32 // day whose claims are all gone; 0: none
 	minDue int64  // lowest row written to the schedule; 0: none
 	minSeq uint64 // lowest row written to the open table; 0: none
@@ -38,9 +39,11 @@ type counts struct {
 	pending, delivered, dead, cancelled, owners int64
 }
 
-type prunedCount struct {
+// prunedDelivery is a delivery of an event that is pruned.
+type prunedDelivery struct {
 	lane *lane
-	dead int64
+	seq  uint64
+	dead bool
 }
 
 func (c *counts) add(o counts) {
@@ -55,6 +58,11 @@ func (c *counts) add(o counts) {
 func (o *op) put(key, value []byte) { o.muts = append(o.muts, mut{key, seal(key, value)}) }
 
 func (o *op) del(key []byte) { o.muts = append(o.muts, mut{key: key}) }
+
+// forget takes a delivery out of what goes to the schedule, because it is parked after all.
+func (o *op) forget(seq uint64) {
+	o.entries = slices.DeleteFunc(o.entries, func(e entry) bool { return e.seq == seq })
+}
 
 // open reports whether a record is one of the open table.
 func (r *record) open() bool {

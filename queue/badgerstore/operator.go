@@ -20,13 +20,14 @@ func (s *Store) replay(t *target, orderKey string) (*op, bool) {
 	}
 	k := s.key(l, t.sn, t.hash)
 	k.drop(t.seq)
-	if t.leased {
-		k.leased = false
+	s.freed(l, k, t.seq)
+	if k.owner != t.seq {
+		s.restoreOrder(l, t.sn, o, k, t.hash)
 	}
-	if k.owner != 0 && k.owner != t.seq && (k.leased || t.seq > k.owner) {
+	if k.owner != 0 && k.owner != t.seq && (k.leased == k.owner || t.seq > k.owner) {
 		// Its turn comes when the owner is done. It is written as scheduled first, because that is what park starts from.
 		l.change(o, t.seq, t.hash, before, after)
-		o.entries = nil
+		o.forget(t.seq)
 		s.park(l, o, k, t.seq, t.hash, after)
 		return o, true
 	}
@@ -55,11 +56,12 @@ func (s *Store) cancel(t *target) (*op, bool) {
 	}
 	s.takeOut(t)
 	k.drop(t.seq)
+	s.freed(l, k, t.seq)
 	l.change(o, t.seq, t.hash, before, after)
 	switch {
 	case k.owner == t.seq:
 		s.unlock(l, t.sn, o, k, t.hash, t.now)
-	case k.owner == 0 && !k.row:
+	case k.owner == 0 && k.leased == 0:
 		l.retire(t.sn, k, t.hash) // it was only looked up
 	default:
 		o.keys = append(o.keys, k)
@@ -69,6 +71,7 @@ func (s *Store) cancel(t *target) (*op, bool) {
 
 // takeOut ends the delivery's lease, or takes it out of the FIFO's window. What is in the schedule is found to be out of date there.
 func (s *Store) takeOut(t *target) {
+	delete(t.l.lapsed, t.seq)
 	if t.leased {
 		delete(t.l.leases, t.seq)
 		return

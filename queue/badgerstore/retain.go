@@ -35,6 +35,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 	if s.disk.stopped() {
 		return 0, nil
 	}
+	if err := s.flush(ctx); err != nil {
+		return 0, fmt.Errorf("maintain: %w", err)
+	}
 	if s.disk.low() {
 		r.Delivered = 1 // room is worth more than history
 	}
@@ -134,10 +137,11 @@ func (s *Store) remove(sn *snapshot, o *op, x *examined) {
 	o.events--
 	for _, lr := range x.records {
 		o.del(deliveryKey(x.seq, lr.l.id))
-		if lr.r.state == queue.StateDead {
+		dead := lr.r.state == queue.StateDead
+		if dead {
 			o.del(deadKey(x.seq, lr.l.id))
-			o.pruned = append(o.pruned, prunedCount{lr.l, -1})
 		}
+		o.pruned = append(o.pruned, prunedDelivery{lr.l, x.seq, dead})
 	}
 	if x.attempts {
 		prefix := seqTable(tabAttempt, x.seq, 0)
@@ -224,9 +228,11 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 		o.put(keyPruner, e.b)
 	}
 	for _, p := range o.pruned {
-		p.lane.mu.Lock()
-		p.lane.dead += p.dead
-		p.lane.mu.Unlock()
+		if p.dead {
+			p.lane.mu.Lock()
+			p.lane.dead--
+			p.lane.mu.Unlock()
+		}
 	}
 	s.applier.push(o)
 	// Waited for whatever happens to ctx: a replay must not find what is on its way out.

@@ -61,46 +61,77 @@ func (s *Store) trySettle(l *lane, n *queue.Settlement) (done bool, lost error) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seq := uint64(n.Lease.Event)
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
 	held := l.leases[seq]
+	if held == nil {
+		held = l.lapsedLease(sn, seq)
+	}
 	if held == nil || held.token != n.Lease.Token {
 		return true, leaseLost(n)
 	}
-	aside := held.record.aside || n.StepAside
-	sn := s.snaps.get()
-	defer s.snaps.put(sn)
-	k := l.keys[held.hash]
-	if held.hash == 0 {
-		k = nil
-	}
-	unlocks := k != nil && (n.State.Settled() || aside)
-	if unlocks && !k.ready(sn) {
-		return false, nil
-	}
 	if n.State == queue.StatePending && n.Attempt == nil && n.Due.IsZero() && !n.StepAside {
-		s.giveBack(l, held, now)
+		if l.leases[seq] != nil {
+			s.giveBack(l, sn, held, now)
+		}
+		delete(l.lapsed, seq)
 		return true, nil
 	}
 	o := &op{}
 	after := outcome(o, l, held, n, now)
-	after.aside = aside && !n.State.Settled()
-	l.change(o, seq, held.hash, held.record, after)
-	delete(l.leases, seq)
-	unlocked := false
-	if k != nil {
-		k.leased = false
-		if unlocks {
-			unlocked = s.unlock(l, sn, o, k, held.hash, now)
-		} else if !k.row {
-			// Those that come later in the FIFO have to know after a restart that this one comes first.
-			k.low = seq + 1
-			l.writeOwner(o, k, held.hash)
+	after.aside = (held.record.aside || n.StepAside) && !n.State.Settled()
+	var k *orderKey
+	if held.hash != 0 {
+		if k = s.key(l, sn, held.hash); k.owner == seq && (n.State.Settled() || after.aside) && !k.ready(sn) {
+			return false, nil
 		}
 	}
+	delete(l.leases, seq)
+	delete(l.lapsed, seq)
+	if k != nil {
+		k.drop(seq) // it may have been parked after its lease ran out
+	}
+	l.change(o, seq, held.hash, held.record, after)
+	wake := k != nil && s.pass(l, sn, o, k, held, after, now)
 	s.commit(l, o)
-	if unlocked {
+	if wake {
 		s.wakes.send(l.name)
 	}
 	return true, nil
+}
+
+// lapsedLease returns a lease that has run out, with the delivery's present record, which may have been moved since; nil if there is none.
+func (l *lane) lapsedLease(sn *snapshot, seq uint64) *lease {
+	held := l.lapsed[seq]
+	if held == nil {
+		return nil
+	}
+	if r, ok, err := l.state(sn, seq); err == nil && ok {
+		held.record = r
+	}
+	return held
+}
+
+// pass lets go of an order key after a settlement, as far as its new record says so. It reports whether others may be due now.
+func (s *Store) pass(l *lane, sn *snapshot, o *op, k *orderKey, held *lease, after record, now int64) bool {
+	wake := s.freed(l, k, held.seq)
+	switch {
+	case k.owner != held.seq: // it had stepped aside before
+		if k.owner == 0 {
+			l.retire(sn, k, held.hash)
+		}
+		return wake || after.state.Settled()
+	case after.state.Settled() || after.aside:
+		s.unlock(l, sn, o, k, held.hash, now)
+		return true // if nobody was parked, there may be others in the FIFO
+	case s.yield(l, sn, o, k, held.hash, after, now):
+		return true
+	case !k.row:
+		// Those that come later in the FIFO have to know after a restart that this one comes first.
+		k.low = held.seq + 1
+		l.writeOwner(o, k, held.hash)
+	}
+	return wake
 }
 
 // outcome is a delivery's record after a settlement.
@@ -277,7 +308,7 @@ func (s *Store) target(l *lane, seq uint64, news []queue.NewDelivery) (*target, 
 	held := l.leases[seq]
 	switch {
 	case held != nil:
-		t.record, t.leased = held.record, true
+		t.record, t.leased = held.record, true // nothing is written about a lease
 	case err != nil && !errors.Is(err, queue.ErrDamaged):
 		return t, err
 	case ok:

@@ -84,8 +84,8 @@ type Store struct {
 
 	firstEvent atomic.Uint64 // no event with a lower number is stored
 	damaged    atomic.Uint64
-	wg      sync.WaitGroup
-	quit    chan struct{}
+	wg         sync.WaitGroup
+	quit       chan struct{}
 }
 
 var (

@@ -10,7 +10,7 @@ import (
 // small are options that make every limit be met soon: segments, memtables and value log files.
 func small() Options {
 	return Options{
-		SegmentSize: 256 << 10, MemTableSize: 1 << 20, NumMemtables: 2, ValueLogFileSize: 2 << 20, ValueThreshold: 512, Ballast: -1, LockWait: -1,
+		SegmentSize: 2 << 20, MemTableSize: 1 << 20, NumMemtables: 2, ValueLogFileSize: 2 << 20, ValueThreshold: 512, Ballast: -1, LockWait: -1,
 	}
 }
 

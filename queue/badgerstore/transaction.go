@@ -12,14 +12,15 @@ import (
 type transaction struct {
 	txn     *badger.Txn
 	rows    int
-	size    int // of everything
-	large   int // of what goes to the value log
+	size    int    // of everything
+	large   int    // of what goes to the value log
 	last    uint64 // last operation that is in it as a whole
 	lanes   map[*lane]*laneChanges
 	sources map[string]struct{}
 	days    map[uint32]struct{}
 	waiting []chan error
 	events  int64 // change of the number of stored events
+	hashes  int   // order keys added to rows of the FIFO
 }
 
 type laneChanges struct {
@@ -64,6 +65,14 @@ func (t *transaction) empty() bool { return t.rows == 0 && len(t.lanes) == 0 && 
 // small is what counts against Badger's limit for a transaction.
 func (t *transaction) small() int { return t.size - t.large + 16*t.rows }
 
+// blocks is the number of rows of the FIFO that finish writes at most.
+func (t *transaction) blocks() (n int) {
+	for _, c := range t.lanes {
+		n += len(c.blocks)
+	}
+	return n
+}
+
 func (t *transaction) discard() { t.txn.Discard() }
 
 // tell says to everybody who waits that it is done.
@@ -98,9 +107,15 @@ const maxLarge = 8 << 20
 // room commits the transaction and begins a new one if the next change might not fit.
 func (a *applier) room(rows, size int) error {
 	t := a.tx
-	extra := 3*len(t.lanes) + len(t.sources) + 16
 	db := a.s.db
-	if t.rows == 0 || t.large+size < maxLarge && int64(t.rows+rows+extra) < db.MaxBatchCount()*8/10 && int64(t.small()+rows*64+min(size, a.s.o.valueThreshold())) < db.MaxBatchSize()*8/10 {
+	if t.rows == 0 && len(t.lanes) == 0 {
+		return nil
+	}
+	// What finish adds, and what the change itself adds at most.
+	rows += t.rows + 3*len(t.lanes) + t.blocks() + len(t.sources) + 16
+	bytes := t.small() + 160*len(t.lanes) + 96*t.blocks() + t.hashes*20 + 64*len(t.sources) + 1024
+	bytes += min(size, a.s.o.valueThreshold()) + 64*rows/4
+	if int64(rows) < db.MaxBatchCount()*8/10 && int64(bytes) < db.MaxBatchSize()*8/10 && t.large+size < maxLarge {
 		return nil
 	}
 	if err := a.commit(); err != nil {
@@ -156,6 +171,9 @@ func (a *applier) addDelivery(p *pending, d *pendingDelivery) error {
 		b := a.block(d.lane, blockOf(p.seq))
 		b.add(p.seq, d.hash, d.at, p.enqueued)
 		changes.blocks[blockOf(p.seq)] = struct{}{}
+		if d.hash != 0 {
+			a.tx.hashes++
+		}
 		return nil
 	}
 	key := scheduledKey(d.lane.id, d.at, p.seq)
@@ -180,8 +198,7 @@ func (a *applier) addOp(o *op) error {
 	a.state.events += o.events
 	a.tx.events += o.events
 	for _, p := range o.pruned {
-		a.laneRow(p.lane).dead += p.dead
-		a.tx.lane(p.lane)
+		a.addPruned(p)
 	}
 	if o.endDay != 0 {
 		delete(a.state.days, o.endDay)
@@ -211,6 +228,23 @@ func (a *applier) addOp(o *op) error {
 		changes.blocks[blockOf(seq)] = struct{}{}
 	}
 	return nil
+}
+
+// addPruned forgets a delivery. Its block may still have a row, because of others; there it must not look as if it had never left.
+func (a *applier) addPruned(p prunedDelivery) {
+	if p.dead {
+		a.laneRow(p.lane).dead--
+	}
+	changes := a.tx.lane(p.lane)
+	number := blockOf(p.seq)
+	if b := a.block(p.lane, number); b.present&bitOf(p.seq) != 0 {
+		b.remove(p.seq)
+		b.left &^= bitOf(p.seq)
+		b.dirty = true
+		changes.blocks[number] = struct{}{}
+	} else if !b.row {
+		changes.blocks[number] = struct{}{} // it is not needed any more
+	}
 }
 
 // finish writes the rows that a transaction has once.
