@@ -66,6 +66,7 @@ var adminRoutes = map[string]map[string]endpoint{
 	"replays/{id}":               {"GET": getReplay},
 	"replays/{id}/cancel":        {"POST": postCancelReplay},
 	"dead":                       {"GET": getDead},
+	"doctor":                     {"GET": getDoctor},
 	"providers":                  {"GET": getProviders},
 	"providers/{id}":             {"GET": getProvider},
 	"audit":                      {"GET": getAudit},
@@ -127,8 +128,11 @@ func serveMethods(methods map[string]endpoint) http.HandlerFunc {
 	}
 }
 
-// actorOf names who makes a call: the client certificate's subject at the remote endpoint, else the peer's address.
+// actorOf names who makes a call: the user of the dashboard, the client certificate's subject at the remote endpoint, else the peer's address.
 func actorOf(r *http.Request) string {
+	if actor, ok := r.Context().Value(actorKey{}).(string); ok { // a call of the dashboard
+		return actor
+	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		return truncate(r.TLS.PeerCertificates[0].Subject.String(), 200)
 	}

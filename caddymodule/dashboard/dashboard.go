@@ -1,0 +1,182 @@
+// Package dashboard shows the gateway to people in a browser, and lets them operate it: pages made on the server, of data that comes from the gateway's
+// admin API and from nowhere else. It knows neither Caddy nor the queue; whoever embeds it says who the visitor is and how to call the API.
+package dashboard
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Backend is the gateway behind the pages.
+type Backend interface {
+	// Call makes one call of the gateway's API.
+	Call(ctx context.Context, call Call) (Answer, error)
+	// Live tells the client what happens, as server-sent events, until it leaves: "change" with the number of things that happened by kind, at most
+	// once in a second. The query takes the filters of the API's tail.
+	Live(w http.ResponseWriter, r *http.Request, user string)
+}
+
+// Call is one call of the API.
+type Call struct {
+	Method string
+	Path   string // below the API's root, escaped: "events/wh_1"
+	Query  url.Values
+	Body   any    // sent as JSON unless it is nil
+	User   string // for the audit log
+}
+
+// Answer is what the API answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Visit says who looks at which page.
+type Visit struct {
+	Base      string // of the dashboard's addresses, without a slash at its end: "" or "/dashboard"
+	Path      string // of the page below Base, with a slash at its beginning
+	User      string // who makes changes, for the audit log
+	Protected bool   // somebody has made sure that User may be here
+}
+
+// Dashboard serves the pages.
+type Dashboard struct {
+	backend Backend
+	pages   *pages
+	mux     *http.ServeMux
+}
+
+// New returns a Dashboard that shows what is behind the backend.
+func New(backend Backend) (*Dashboard, error) {
+	pages, err := newPages()
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	d := &Dashboard{backend: backend, pages: pages, mux: http.NewServeMux()}
+	for pattern, view := range views {
+		d.mux.HandleFunc(pattern, d.serve(view))
+	}
+	d.mux.HandleFunc("GET /static/{version}/{file...}", serveStatic)
+	return d, nil
+}
+
+// view answers one request. An error becomes a page that says what to do.
+type view func(x *exchange) error
+
+// views are all pages and actions by method and path.
+var views = map[string]view{
+	"/":                        (*exchange).notFound,
+	"GET /{$}":                 (*exchange).overview,
+	"GET /events":              (*exchange).events,
+	"GET /events/{id}":         (*exchange).event,
+	"GET /events/{id}/payload": (*exchange).payload,
+	"POST /events/{id}/replay": (*exchange).replayEvent,
+	"POST /events/{id}/cancel": (*exchange).cancelEvent,
+	"GET /live":                (*exchange).live,
+}
+
+type visitKey struct{}
+
+// ServeHTTP answers a request of a visitor.
+func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, visit Visit) {
+	if visit.Path == "" { // links need the slash
+		http.Redirect(w, r, visit.Base+"/", http.StatusPermanentRedirect)
+		return
+	}
+	setSecurityHeaders(w.Header())
+	inner := r.WithContext(context.WithValue(r.Context(), visitKey{}, visit))
+	address := *r.URL
+	address.Path, address.RawPath = visit.Path, ""
+	inner.URL = &address
+	d.mux.ServeHTTP(w, inner)
+}
+
+// setSecurityHeaders keeps everything out of the pages that is not the dashboard's own.
+func setSecurityHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin") // addresses hold filters
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// exchange is one request and its answer.
+type exchange struct {
+	*Dashboard
+	w     http.ResponseWriter
+	r     *http.Request
+	visit Visit
+	csrf  string
+}
+
+const maxForm = 64 << 10
+
+func (d *Dashboard) serve(view view) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x := &exchange{Dashboard: d, w: w, r: r, visit: r.Context().Value(visitKey{}).(Visit)}
+		session := x.session()
+		x.csrf = csrfToken(session, x.visit.User)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+			if err := x.checkOrigin(); err != nil {
+				x.fail(err)
+				return
+			}
+		}
+		if err := view(x); err != nil {
+			x.fail(err)
+		}
+	}
+}
+
+// notFound answers addresses that are no page.
+func (x *exchange) notFound() error {
+	return &Problem{Status: http.StatusNotFound, Code: "no_page", Detail: "There is no page at " + x.visit.Path + "."}
+}
+
+// live streams what happens.
+func (x *exchange) live() error {
+	x.backend.Live(x.w, x.r, x.visit.User)
+	return nil
+}
+
+// render writes a page.
+func (x *exchange) render(name string, status int, page *Page) error {
+	page.fill(x)
+	var out bytes.Buffer
+	if err := x.pages.execute(&out, name, page); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	x.w.WriteHeader(status)
+	_, _ = out.WriteTo(x.w) // a client that is gone asks again
+	return nil
+}
+
+// redirect sends the client on after a change, to a page below the base, with a message for it to show.
+func (x *exchange) redirect(path, message string) error {
+	x.setFlash(message)
+	http.Redirect(x.w, x.r, x.visit.Base+path, http.StatusSeeOther)
+	return nil
+}
+
+// link writes an address of the dashboard: a path and pairs of parameters, of which empty ones are left out.
+func link(path string, pairs ...string) string {
+	query := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			query.Add(pairs[i], pairs[i+1])
+		}
+	}
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + strings.ReplaceAll(query.Encode(), "%2C", ",")
+}

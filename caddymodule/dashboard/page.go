@@ -1,0 +1,108 @@
+package dashboard
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"net/url"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// pageNames are the templates of pages; each is parsed together with the layout and the shared parts.
+var pageNames = []string{"overview", "events", "event", "problem"}
+
+// pages are the templates, by name.
+type pages struct {
+	byName map[string]*template.Template
+}
+
+func newPages() (*pages, error) {
+	base, err := template.New("layout.html").Funcs(templateFuncs).ParseFS(templateFiles, "templates/layout.html", "templates/parts/*.html")
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{byName: map[string]*template.Template{}}
+	for _, name := range pageNames {
+		clone, err := base.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if p.byName[name], err = clone.ParseFS(templateFiles, "templates/"+name+".html"); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *pages) execute(w io.Writer, name string, page *Page) error {
+	t, ok := p.byName[name]
+	if !ok {
+		return fmt.Errorf("no template %q", name)
+	}
+	return t.Execute(w, page)
+}
+
+// Page is what the layout and a view's template are executed with.
+type Page struct {
+	Title string
+	Nav   string // the entry of the menu that it belongs to
+	Live  string // filters of the live updates that renew it, as a query; "all" for no filter, empty for a page that stays as it is
+	Data  any    // of the view
+
+	Base      string
+	Self      string // this page's own address
+	CSRF      string
+	User      string
+	Protected bool
+	Flash     string
+}
+
+// fill sets what all pages have.
+func (p *Page) fill(x *exchange) {
+	p.Base, p.CSRF, p.User, p.Protected = x.visit.Base, x.csrf, x.visit.User, x.visit.Protected
+	p.Self = p.Base + x.r.URL.Path
+	if x.r.URL.RawQuery != "" {
+		p.Self += "?" + x.r.URL.RawQuery
+	}
+	p.Flash = x.takeFlash()
+}
+
+// URL is the address of a page: a path without a slash at its beginning, and pairs of parameters.
+func (p *Page) URL(path string, pairs ...string) string { return p.Base + "/" + link(path, pairs...) }
+
+// Event is the address of an event's page.
+func (p *Page) Event(id string) string { return p.Base + "/events/" + url.PathEscape(id) }
+
+// Destination is the address of a destination's page. Its name may be an address itself.
+func (p *Page) Destination(name string) string { return p.URL("destination", "name", name) }
+
+// Static is the address of a static file.
+func (p *Page) Static(file string) string { return p.Base + "/static/" + staticVersion + "/" + file }
+
+// LiveURL is the address of the live updates.
+func (p *Page) LiveURL() string {
+	if p.Live == "all" {
+		return p.Base + "/live"
+	}
+	return p.Base + "/live?" + p.Live
+}
+
+// Menu is the navigation.
+func (p *Page) Menu() []menuGroup { return menu }
+
+type menuGroup struct {
+	Title   string
+	Entries []menuEntry
+}
+
+type menuEntry struct{ Name, Path, Title, Icon string }
+
+var menu = []menuGroup{
+	{"Watch", []menuEntry{
+		{"overview", "", "Overview", "overview"},
+		{"events", "events", "Events", "events"},
+	}},
+}
