@@ -66,6 +66,7 @@ var adminRoutes = map[string]map[string]endpoint{
 	"replays/{id}":               {"GET": getReplay},
 	"replays/{id}/cancel":        {"POST": postCancelReplay},
 	"dead":                       {"GET": getDead},
+	"doctor":                     {"GET": getDoctor},
 	"providers":                  {"GET": getProviders},
 	"providers/{id}":             {"GET": getProvider},
 	"audit":                      {"GET": getAudit},

@@ -1,0 +1,104 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// noteAbout returns the finding about a target whose text has a part.
+func noteAbout(c checkup, check, target, part string) (healthNote, bool) {
+	for _, n := range c.Findings {
+		if n.Check == check && n.Target == target && strings.Contains(n.Text, part) {
+			return n, true
+		}
+	}
+	return healthNote{}, false
+}
+
+func TestDoctor(t *testing.T) {
+	eachStore(t, func(t *testing.T, store string) {
+		app := startApplication(t, nil)
+		secure := httptest.NewTLSServer(http.NotFoundHandler())
+		t.Cleanup(secure.Close)
+		old := filepath.Join(t.TempDir(), "old")
+		if err := os.WriteFile(old, []byte("an old secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*oldSecret)); err != nil {
+			t.Fatal(err)
+		}
+		options := fmt.Sprintf("destination up {\n to %s\n}\ndestination down {\n to http://%s/\n}\ndestination tls {\n to %s\n}\n"+
+			"destination trusted {\n to %s\n proxy {\n transport http {\n tls_insecure_skip_verify\n }\n }\n}", app.URL, freeAddr(t), secure.URL, secure.URL)
+		site := fmt.Sprintf("handle /a {\n webhook github {\n name a\n secret {file.%[1]s}\n forward up\n }\n}\nhandle /b {\n webhook stripe {\n name b\n secret {file.%[1]s} literal\n }\n}\n"+
+			"handle /c {\n webhook hmac {\n name c\n secret {file.%[1]s}\n header X_Acme_Signature\n forward up\n }\n}", old)
+		rig := startAdmin(t, store, options, site)
+		rig.do("POST", "/b", http.Header{"Content-Type": {"application/json"}}, "{}")
+
+		result := get[checkup](rig, "/webhooks/doctor")
+		if result.Healthy {
+			t.Error("healthy")
+		}
+		for _, want := range []struct{ check, target, part, level string }{
+			{"store", "", "takes a durable write", levelOK},
+			{"clock", "", "nothing speaks against it", levelOK},
+			{"source", "b", "requests were refused (unsigned", levelFail},
+			{"source", "a", "0 events accepted", levelOK},
+			{"secret", "b", "stands in the configuration", levelWarn},
+			{"secret", "b", "is the same as {file." + old + "} of source a", levelWarn},
+			{"secret", "a", "old", levelWarn},
+			{"header", "c", "Caddy drops the header X_Acme_Signature", levelFail},
+			{"destination", "up", "takes connections", levelOK},
+			{"destination", "down", "cannot be reached: connection refused", levelFail},
+			{"destination", "tls", "is not trusted", levelFail},
+			{"destination", "trusted", "certificate of", levelOK},
+		} {
+			if n, ok := noteAbout(result, want.check, want.target, want.part); !ok || n.Level != want.level || n.Level != levelOK && n.Advice == "" {
+				t.Errorf("%+v: %+v", want, n)
+			}
+		}
+		for i, n := range result.Findings[1:] {
+			if before := result.Findings[i].Level; before != n.Level && (before == levelOK || n.Level == levelFail) {
+				t.Errorf("%s after %s", n.Level, before)
+			}
+		}
+		for _, n := range result.Findings {
+			if strings.Contains(fmt.Sprint(n), "an old secret") || strings.Contains(fmt.Sprint(n), "literal of") {
+				t.Errorf("shows a secret: %+v", n)
+			}
+		}
+		if got := len(app.all()); got != 0 {
+			t.Errorf("the application was sent %d requests", got)
+		}
+		o := rig.webhooks("doctor")
+		if o.code != exitFailed || o.stderr != "" {
+			t.Errorf("doctor: %+v", o)
+		}
+		wantParts(t, "doctor", o.stdout, "fail ", "destination down:", "is the application running", "warn ", "ok   ", "failures, ")
+
+		if err := os.Chtimes(old, time.Time{}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		rig.reload("destination up {\n to "+app.URL+"\n}", "webhook github {\n secret {file."+old+"}\n forward up\n}")
+		if result := get[checkup](rig, "/webhooks/doctor"); !result.Healthy {
+			t.Errorf("not healthy: %+v", result)
+		}
+	})
+}
+
+func TestFragileHeaders(t *testing.T) {
+	spec := &verifiers.Spec{
+		Signature: verifiers.Signature{Names: []string{"X-Plain", "X_Signature"}}, Timestamp: verifiers.Timestamp{In: "header", Names: []string{"X.Time"}},
+		Event: verifiers.Event{ID: "header:Event_Id", Type: "json:a_b"}, Signed: []string{"{header.X_Nonce}.{body}"},
+	}
+	if got, want := fmt.Sprint(fragileHeaders(spec)), "[Event_Id X.Time X_Nonce X_Signature]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
