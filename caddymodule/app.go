@@ -41,6 +41,9 @@ type App struct {
 	// Destinations by name: where events go and how.
 	Destinations map[string]*Destination `json:"destinations,omitempty"`
 
+	// Alerts by name: who is told when something needs attention.
+	Alerts map[string]*Alert `json:"alerts,omitempty"`
+
 	ctx     caddy.Context
 	logger  *zap.Logger
 	events  *caddyevents.App
@@ -123,6 +126,11 @@ func (app *App) Provision(ctx caddy.Context) error {
 	for _, name := range sortedKeys(app.Destinations) {
 		if err := app.Destinations[name].provision(ctx, app, name); err != nil {
 			return fmt.Errorf("destination %s: %w", name, err)
+		}
+	}
+	for _, name := range sortedKeys(app.Alerts) {
+		if err := app.Alerts[name].provision(app, name); err != nil {
+			return fmt.Errorf("alert %s: %w", name, err)
 		}
 	}
 	return nil

@@ -45,6 +45,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    destination <name> {
 //	        ...
 //	    }
+//	    alert <name> {
+//	        ...
+//	    }
 //	}
 func (app *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
@@ -62,8 +65,10 @@ func (app *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = app.parseProvider(d)
 		case "destination":
 			err = app.parseDestination(d)
+		case "alert":
+			err = app.parseAlert(d)
 		default:
-			err = d.Errf("unrecognized option '%s' of webhooks: want store, retain, provider or destination", d.Val())
+			err = d.Errf("unrecognized option '%s' of webhooks: want store, retain, provider, destination or alert", d.Val())
 		}
 		if err != nil {
 			return err

@@ -41,6 +41,7 @@ type runtime struct {
 	logger *zap.Logger
 
 	quarantine *quarantine
+	alerts     *watcher
 }
 
 // acquireRuntime opens the store or joins the runtime that has it open.
@@ -86,6 +87,7 @@ func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, 
 		rt.hub.close()
 		return nil, errors.Join(fmt.Errorf("starting delivery: %w", err), store.Close())
 	}
+	rt.alerts = newWatcher(rt)
 	return rt, nil
 }
 
@@ -99,6 +101,7 @@ func (rt *runtime) release() error {
 func (rt *runtime) Destruct() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
+	rt.alerts.close()
 	if err := rt.engine.Close(ctx); err != nil {
 		rt.logger.Warn("attempts in flight were cut off; they are made again at the next start", zap.Error(err))
 	}

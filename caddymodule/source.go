@@ -141,6 +141,9 @@ func (h *Handler) provisionSource(ctx caddy.Context) error {
 }
 
 func validSourceName(name string) error {
+	if name == alertSource {
+		return fmt.Errorf("name %q is that of alerts: choose another", name)
+	}
 	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool {
 		return r != '-' && r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}) {

@@ -1,0 +1,167 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// alertRig is a gateway whose alerts are looked at by the test, at times of its choice.
+type alertRig struct {
+	t       *testing.T
+	gateway *testGateway
+	ops     *application // receives the messages
+	app     *App
+	watcher *watcher
+	at      time.Time
+}
+
+func startAlerts(t *testing.T, rules, site string) *alertRig {
+	r := &alertRig{t: t, ops: startApplication(t, nil), at: time.Now()}
+	r.gateway = startGateway(t, fmt.Sprintf("destination ops {\n to %s\n}\nalert page {\n %s\n to ops\n}", r.ops.URL, rules), site)
+	var err error
+	if r.app, err = activeApp(); err != nil {
+		t.Fatal(err)
+	}
+	rt, err := r.app.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt.alerts.close() // the test looks in its place
+	r.watcher = &watcher{rt: rt, logger: rt.logger, quit: make(chan struct{})}
+	rt.alerts = newWatcher(rt)
+	return r
+}
+
+// look looks once, after some time.
+func (r *alertRig) look(after time.Duration) {
+	r.t.Helper()
+	r.at = r.at.Add(after)
+	if err := r.watcher.look(r.t.Context(), r.app, r.at); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// messages waits for n messages and returns the last one.
+func (r *alertRig) messages(n int) alertMessage {
+	r.t.Helper()
+	all := r.ops.await(r.t, n)
+	if len(all) != n {
+		r.t.Fatalf("%d messages, want %d: %s", len(all), n, all[len(all)-1].body)
+	}
+	var ce struct{ Data alertMessage }
+	if err := json.Unmarshal(all[n-1].body, &ce); err != nil {
+		r.t.Fatalf("%v in %s", err, all[n-1].body)
+	}
+	return ce.Data
+}
+
+func TestAlertOnSilentSource(t *testing.T) {
+	r := startAlerts(t, "on silent stripe 10m", "webhook stripe {\n secret "+testSecret+"\n}")
+	r.look(0)
+	r.look(9 * time.Minute)
+	r.look(2 * time.Minute)
+	if m := r.messages(1); m.State != "firing" || m.Kind != "silent" || m.Subject != "stripe" {
+		t.Errorf("%+v", m)
+	}
+	r.look(time.Hour) // still silent: one outage is one message
+	old := now
+	now = func() time.Time { return r.at }
+	t.Cleanup(func() { now = old })
+	if resp, _ := r.gateway.sendSigned(provider(t, "stripe"), testSecret, "/", stripeEvent, r.at); resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	r.look(time.Minute)
+	if m := r.messages(2); m.State != "resolved" || !strings.HasPrefix(m.Summary, "over: ") {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestAlertOnRefusedRequests(t *testing.T) {
+	r := startAlerts(t, "on refused 3 per 5m", "webhook github {\n name refusing\n secret "+testSecret+"\n}")
+	refuse := func(n int) {
+		for range n {
+			if resp, _ := r.gateway.do(http.MethodPost, "/", nil, "{}"); resp.StatusCode != 401 {
+				t.Fatal(resp.Status)
+			}
+		}
+	}
+	refuse(1)
+	r.look(0)
+	refuse(3)
+	r.look(time.Minute)
+	refuse(1)
+	r.look(time.Minute)
+	if m := r.messages(1); m.Kind != "refused" || m.Subject != "refusing" {
+		t.Errorf("%+v", m)
+	}
+	r.look(6 * time.Minute)
+	if m := r.messages(2); m.State != "resolved" {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestAlertsOnAFailingApplication(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	app := startApplication(t, func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(500)
+		}
+	})
+	r := startAlerts(t, "on dead\n on oldest_pending 10m\n on disk_low 1B", fmt.Sprintf(
+		"webhook stripe {\n secret %s\n forward %s/dies {\n retry none\n breaker off\n}\n forward %s/waits {\n retry 10h\n breaker off\n}\n}", testSecret, app.URL, app.URL))
+	r.look(0)
+	sendStripe(t, r.gateway, "/")
+	app.await(t, 2)
+	store := runningStore(t)
+	eventually(t, "one delivery is dead", func() bool {
+		stats, err := store.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range stats.Destinations {
+			if d.Dead == 1 {
+				return true
+			}
+		}
+		return false
+	})
+	r.look(time.Second)
+	if m := r.messages(1); m.Kind != "dead" || !strings.HasSuffix(m.Subject, "dies") {
+		t.Errorf("%+v", m)
+	}
+	r.look(11 * time.Minute)
+	r.messages(3) // the first is over, the second begins
+	r.watcher = &watcher{rt: r.watcher.rt, logger: r.watcher.logger, quit: make(chan struct{})}
+	r.look(time.Minute) // a restart does not tell it again
+	r.messages(3)
+}
+
+func TestAlertToSlack(t *testing.T) {
+	ops := startApplication(t, nil)
+	startGateway(t, fmt.Sprintf("destination slack {\n to %s\n}\nalert page {\n on silent stripe 1m\n to slack\n format slack\n}", ops.URL),
+		"webhook stripe {\n secret "+testSecret+"\n}")
+	app, err := activeApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt, err := app.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watcher{rt: rt, logger: rt.logger, quit: make(chan struct{})}
+	for _, after := range []time.Duration{0, 2 * time.Minute} {
+		if err := w.look(t.Context(), app, time.Now().Add(after)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var message map[string]string
+	if err := json.Unmarshal(ops.await(t, 1)[0].body, &message); err != nil || len(message) != 1 || !strings.Contains(message["text"], "source stripe has brought no event") {
+		t.Errorf("%v %v", message, err)
+	}
+}

@@ -1,0 +1,93 @@
+package caddymodule
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/dustin/go-humanize"
+)
+
+// parseAlert reads an alert. Syntax:
+//
+//	alert <name> {
+//	    on     <condition>
+//	    to     <destination>
+//	    format event|slack
+//	    repeat <duration>
+//	}
+func (app *App) parseAlert(d *caddyfile.Dispenser) error {
+	var name string
+	if !d.AllArgs(&name) {
+		return d.Err("alert: want exactly one name")
+	}
+	if _, ok := app.Alerts[name]; ok {
+		return d.Errf("alert '%s' is already specified", name)
+	}
+	a := new(Alert)
+	for d.NextBlock(1) {
+		var err error
+		switch d.Val() {
+		case "on":
+			err = a.parseRule(d)
+		case "to":
+			err = parseText(d, &a.To, "the name of a destination")
+		case "format":
+			err = parseText(d, &a.Format, "event or slack")
+		case "repeat":
+			err = parseDuration(d, &a.Repeat)
+		default:
+			err = d.Errf("unrecognized option '%s' of alert %s: want on, to, format or repeat", d.Val(), name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if a.To == "" || len(a.On) == 0 {
+		return d.Errf("alert %s: want `on <condition>` and `to <destination>`", name)
+	}
+	app.Alerts = withEntry(app.Alerts, name, a)
+	return nil
+}
+
+// parseRule reads one condition.
+func (a *Alert) parseRule(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	bad := func() error { return d.Errf("on: want %s", alertForms) }
+	if len(args) == 0 {
+		return bad()
+	}
+	r := AlertRule{Kind: args[0]}
+	args = args[1:]
+	var duration string
+	switch {
+	case r.Kind == "refused" && len(args) == 3 && args[1] == "per":
+		n, err := atoiPositive(args[0])
+		if err != nil {
+			return bad()
+		}
+		r.Count, duration = int64(n), args[2]
+	case r.Kind == "silent" && len(args) == 2:
+		r.Source, duration = args[0], args[1]
+	case r.Kind == "disk_low" && len(args) == 1:
+		n, err := humanize.ParseBytes(args[0])
+		if err != nil || n > 1<<62 {
+			return bad()
+		}
+		r.Count = int64(n)
+	case r.Kind == "secret_unused" && len(args) == 2:
+		duration, r.Source = args[0], args[1]
+	case len(args) == 1 && (r.Kind == "oldest_pending" || r.Kind == "secret_unused" || r.Kind == "dead"):
+		duration = args[0]
+	case len(args) == 0 && (r.Kind == "dead" || r.Kind == "breaker_open"):
+	default:
+		return bad()
+	}
+	if duration != "" {
+		if err := durationInto(&r.For, duration); err != nil {
+			return bad()
+		}
+	}
+	if err := (&r).check(); err != nil {
+		return d.WrapErr(err)
+	}
+	a.On = append(a.On, r)
+	return nil
+}
