@@ -195,7 +195,11 @@ func (s *jwtScheme) payload(a *attempt) ([]byte, error) {
 	if s.p.spec.Scheme == SchemeJWT {
 		claims["iat"], claims["exp"] = a.at.Unix(), a.at.Add(issuedFor).Unix()
 		for name, t := range s.claims {
-			if v := t.string(a); v != "*" && v != "" {
+			v := t.string(a)
+			if v == "*" {
+				v = a.id
+			}
+			if v != "" {
 				claims[name] = v
 			}
 		}
