@@ -165,11 +165,6 @@ func request(t *testing.T, method, rawURL string, headers map[string]string, bod
 // now is the time of everything that has none of its own.
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// refusals are the reasons that a Verify may give.
-var refusals = []error{
-	verifiers.ErrUnsigned, verifiers.ErrMalformed, verifiers.ErrMismatch, verifiers.ErrStale, verifiers.ErrKeysUnavailable, verifiers.ErrUnreadable,
-}
-
 // mustRefuse fails the test if a request verifies, or if it is refused for no known reason.
 func mustRefuse(t *testing.T, p *verifiers.Provider, r *verifiers.Request, secrets []verifiers.Secret, what string) {
 	t.Helper()

@@ -50,7 +50,7 @@ func testBodyBytes(t *testing.T, g genuine) {
 		return
 	}
 	r := clone(g.r)
-	for i := range r.Body {
+	for i := range positions(g.spec, len(r.Body)) {
 		r.Body[i] = flip(r.Body[i])
 		mustRefuse(t, g.p, r, g.secrets, fmt.Sprintf("byte %d of the body changed", i))
 		r.Body[i] = flip(r.Body[i])
@@ -164,6 +164,7 @@ func signatureParts(g genuine) []part {
 // testSignatureBytes changes and cuts the signature. What an item that plays no part says (an unknown version, a second signature) may change: then the request
 // must verify without the item as well.
 func testSignatureBytes(t *testing.T, g genuine) {
+	spec := g.p.Spec()
 	for _, part := range signatureParts(g) {
 		whole := part.get(g.r)
 		r := clone(g.r)
@@ -171,7 +172,7 @@ func testSignatureBytes(t *testing.T, g genuine) {
 		if len(signatureParts(g)) > 1 && without() {
 			continue // an alternative that plays no part in this request
 		}
-		for i := range len(whole) {
+		for i := range positions(spec, len(whole)) {
 			changed := whole[:i] + string(flip(whole[i])) + whole[i+1:]
 			part.set(r, changed)
 			if verify(g.p, r, g.secrets) == nil && !idle(g, part, whole, i) {
@@ -223,7 +224,7 @@ func testSignedParts(t *testing.T, g genuine) {
 			if v == "" || usesAlternative(spec, m[0]) {
 				continue
 			}
-			for i := range len(v) {
+			for i := range positions(spec, len(v)) {
 				r := clone(g.r)
 				p.set(r, v[:i]+string(flip(v[i]))+v[i+1:])
 				mustRefuse(t, g.p, r, g.secrets, fmt.Sprintf("byte %d of signed %s changed", i, p.name))
