@@ -124,7 +124,7 @@ func TestAdminReplay(t *testing.T) {
 		rig.refused("POST", "/webhooks/replays/"+slowly.ID+"/cancel", nil, 404, "no_replay")
 		rig.refused("GET", "/webhooks/replays/rp_x", nil, 404, "no_replay")
 		for name, body := range map[string]any{
-			"nothing": map[string]any{}, "unknown field": map[string]any{"destinaton": "bad"}, "state": map[string]any{"filter": map[string]any{"states": []string{"odd"}}},
+			"nothing": map[string]any{}, "unknown field": map[string]any{"destinations": "bad"}, "state": map[string]any{"filter": map[string]any{"states": []string{"odd"}}},
 			"all and more": map[string]any{"all": true, "ids": []string{"evt_1"}}, "held of all": map[string]any{"filter": map[string]any{"states": []string{"held"}}},
 			"move to nowhere": map[string]any{"all": true, "move": true}, "a list": []int{1},
 		} {

@@ -66,8 +66,8 @@ func (s *alertSamples) take(ctx context.Context, rt *runtime, app *App, at time.
 		return nil, err
 	}
 	for source, n := range refused {
-		history := append(s.refused[source], countAt{at, n})
-		s.refused[source] = history[max(0, len(history)-maxRefusedSamples):]
+		s.refused[source] = append(s.refused[source], countAt{at, n})
+		s.refused[source] = s.refused[source][max(0, len(s.refused[source])-maxRefusedSamples):]
 	}
 	return o, readMetric(processMetrics.secretUsed, func(labels map[string]string, unix float64) {
 		s.used[labels["source"]+"/"+labels["index"]] = time.Unix(int64(unix), 0)

@@ -259,9 +259,9 @@ func parseAuth(d *caddyfile.Dispenser, dest *Destination) error {
 	return nil
 }
 
-func (dest *Destination) ensureRetry() *Retry {
-	if dest.Retry == nil {
-		dest.Retry = new(Retry)
+func (d *Destination) ensureRetry() *Retry {
+	if d.Retry == nil {
+		d.Retry = new(Retry)
 	}
-	return dest.Retry
+	return d.Retry
 }

@@ -243,11 +243,12 @@ func (h *Handler) parseForward(d *caddyfile.Dispenser) error {
 		return d.Err("forward: want the name of a destination, or a URL")
 	}
 	f := new(Forward)
-	if strings.Contains(to[0], "/") || strings.Contains(to[0], ":") {
+	switch {
+	case strings.Contains(to[0], "/") || strings.Contains(to[0], ":"):
 		f.Inline = &Destination{To: to}
-	} else if len(to) > 1 {
+	case len(to) > 1:
 		return d.Errf("forward: unexpected '%s': want one name; write another forward for another destination", to[1])
-	} else {
+	default:
 		f.Destination = to[0]
 	}
 	var opts destinationOptions

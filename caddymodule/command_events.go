@@ -158,7 +158,7 @@ func printEventLines(s *screen, events []json.RawMessage, asJSON bool) error {
 // interrupted turns the error of a call that the operator broke off into nothing.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the operator wanted it so
 	}
 	return err
 }

@@ -35,7 +35,7 @@ func sendAll(cmd *cobra.Command, f *sendFlags) (err error) {
 	defer run.client.HTTP.CloseIdleConnections()
 	switch {
 	case f.toBase == "" && f.secretDir == "":
-		stop, startErr := run.startGateway()
+		stop, startErr := run.startGateway(cmd.Context())
 		if startErr != nil {
 			return startErr
 		}
@@ -57,13 +57,13 @@ func sendAll(cmd *cobra.Command, f *sendFlags) (err error) {
 }
 
 // startGateway runs a gateway with every provider as a source, each with a new secret.
-func (run *catalogueRun) startGateway() (stop func() error, err error) {
+func (run *catalogueRun) startGateway(ctx context.Context) (stop func() error, err error) {
 	dir, err := os.MkdirTemp("", "sluice-catalogue-")
 	if err != nil {
 		return nil, fmt.Errorf("making a temporary directory: %w", err)
 	}
 	run.secrets = filepath.Join(dir, "secrets")
-	box, err := run.startSandbox(dir)
+	box, err := run.startSandbox(ctx, dir)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -71,7 +71,7 @@ func (run *catalogueRun) startGateway() (stop func() error, err error) {
 	return func() error { return errors.Join(box.Stop(), os.RemoveAll(dir)) }, nil
 }
 
-func (run *catalogueRun) startSandbox(dir string) (*sandbox.Sandbox, error) {
+func (run *catalogueRun) startSandbox(ctx context.Context, dir string) (*sandbox.Sandbox, error) {
 	specs, err := catalogue.All()
 	if err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
@@ -85,7 +85,7 @@ func (run *catalogueRun) startSandbox(dir string) (*sandbox.Sandbox, error) {
 			return nil, fmt.Errorf("provider %s: %w", spec.ID, err)
 		}
 	}
-	return sandbox.Start(func(address, admin string) (string, error) {
+	return sandbox.Start(ctx, func(address, admin string) (string, error) {
 		return fmt.Sprintf(`{
 	admin %s
 	%s

@@ -1,9 +1,11 @@
 package verifiers
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/subtle"
 	"encoding/json"
@@ -197,7 +199,7 @@ func (s *jwtScheme) payload(a *attempt) ([]byte, error) {
 		for name, t := range s.claims {
 			v := t.string(a)
 			if v == "*" {
-				v = a.id
+				v = cmp.Or(a.id, rand.Text())
 			}
 			if v != "" {
 				claims[name] = v

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/sluice-webhooks/sluice/caddymodule/sandbox"
 )
 
 // behaviour is how an application takes an event.
@@ -58,9 +60,9 @@ type reception struct {
 	confirmed int // answered with 200
 }
 
-func startApplication(name string, now func() time.Time, read reader) (*application, error) {
+func startApplication(ctx context.Context, name string, now func() time.Time, read reader) (*application, error) {
 	a := &application{name: name, now: now, read: read, plans: make(map[string]behaviour), got: make(map[string]*reception)}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := sandbox.Listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("starting application %s: %w", name, err)
 	}
@@ -229,8 +231,8 @@ type resultAPI struct {
 	err   error
 }
 
-func startResultAPI(key string) (*resultAPI, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func startResultAPI(ctx context.Context, key string) (*resultAPI, error) {
+	l, err := sandbox.Listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("starting the result API: %w", err)
 	}

@@ -59,7 +59,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Command == "" {
 		o.Command = "caddy"
 	}
-	s, err := build(o)
+	s, err := build(ctx, o)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options) (err error) {
 }
 
 // build starts everything. What it started is in the stage even if it fails, for close.
-func build(o Options) (s *stage, err error) {
+func build(ctx context.Context, o Options) (s *stage, err error) {
 	s = &stage{o: o, client: sender.NewClient(10*time.Second, o.Now), tally: newTally()}
 	// a connection for each request, as from providers all over the world: a reload may close an idle one just when a request goes out on it
 	s.client.HTTP.Transport.(*http.Transport).DisableKeepAlives = true
@@ -103,20 +103,20 @@ func build(o Options) (s *stage, err error) {
 	if s.secrets, err = newSecrets(filepath.Join(s.dir, "secrets")); err != nil {
 		return s, err
 	}
-	if s.results, err = startResultAPI(s.secrets.apiKey); err != nil {
+	if s.results, err = startResultAPI(ctx, s.secrets.apiKey); err != nil {
 		return s, err
 	}
-	if s.onboarding, err = startApplication("onboarding", o.Now, readStandard(s.secrets.onboarding)); err != nil {
+	if s.onboarding, err = startApplication(ctx, "onboarding", o.Now, readStandard(s.secrets.onboarding)); err != nil {
 		return s, err
 	}
-	if s.visaDesk, err = startApplication("visa_desk", o.Now, readHeyVisa(s.secrets.visaDesk)); err != nil {
+	if s.visaDesk, err = startApplication(ctx, "visa_desk", o.Now, readHeyVisa(s.secrets.visaDesk)); err != nil {
 		return s, err
 	}
 	s.results.control(s.onboarding)
-	if s.tap, err = startTap(s.hear); err != nil {
+	if s.tap, err = startTap(ctx, s.hear); err != nil {
 		return s, err
 	}
-	if s.gateway, err = startGateway(s); err != nil {
+	if s.gateway, err = startGateway(ctx, s); err != nil {
 		return s, err
 	}
 	s.systems, err = newSystems(s.secrets, s.gateway.Address)

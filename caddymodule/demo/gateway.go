@@ -96,8 +96,8 @@ type gateway struct {
 	stage *stage
 }
 
-func startGateway(s *stage) (*gateway, error) {
-	box, err := sandbox.Start(func(address, admin string) (string, error) { return s.configuration(address, admin, 4) })
+func startGateway(ctx context.Context, s *stage) (*gateway, error) {
+	box, err := sandbox.Start(ctx, func(address, admin string) (string, error) { return s.configuration(address, admin, 4) })
 	if err != nil {
 		return nil, fmt.Errorf("starting the gateway: %w", err)
 	}

@@ -2,11 +2,14 @@ package demo
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
+
+	"github.com/sluice-webhooks/sluice/caddymodule/sandbox"
 )
 
 // entry is a line of the gateway's structured log, with the fields that the story needs.
@@ -56,8 +59,8 @@ type tap struct {
 	err   error
 }
 
-func startTap(handle func(*entry)) (*tap, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func startTap(ctx context.Context, handle func(*entry)) (*tap, error) {
+	l, err := sandbox.Listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listening for the gateway's log: %w", err)
 	}
@@ -98,7 +101,7 @@ func (t *tap) read(conn net.Conn) {
 	if err := lines.Err(); err != nil && !errors.Is(err, net.ErrClosed) {
 		t.fail(err)
 	}
-	conn.Close()
+	_ = conn.Close() // nothing was written to it
 }
 
 func (t *tap) fail(err error) {
@@ -109,15 +112,15 @@ func (t *tap) fail(err error) {
 
 // stop ends the reading. An error means that a part of the log was lost.
 func (t *tap) stop() error {
-	t.listener.Close()
+	closing := t.listener.Close()
 	t.mu.Lock()
 	for conn := range t.conns {
-		conn.Close()
+		_ = conn.Close() // its reader may have closed it
 	}
 	t.mu.Unlock()
 	t.readers.Wait()
-	if t.err != nil {
-		return fmt.Errorf("the gateway's log: %w", t.err)
+	if err := errors.Join(closing, t.err); err != nil {
+		return fmt.Errorf("the gateway's log: %w", err)
 	}
 	return nil
 }

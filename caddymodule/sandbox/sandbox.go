@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -33,12 +34,12 @@ type Sandbox struct {
 const addressTries = 3
 
 // Start runs Caddy with the Caddyfile that configure writes for two free addresses, one for a site and one for the admin API.
-func Start(configure func(address, admin string) (string, error)) (*Sandbox, error) {
+func Start(ctx context.Context, configure func(address, admin string) (string, error)) (*Sandbox, error) {
 	_, original, _ := caddy.BufferedLog() // what Caddy says before it has a configuration goes where that configuration says
 	s := &Sandbox{quiet: func() { caddy.UnbufferDefaultLogger(original) }}
 	var err error
 	for range addressTries {
-		if err = s.start(configure); !isAddressInUse(err) {
+		if err = s.start(ctx, configure); !isAddressInUse(err) {
 			break
 		}
 	}
@@ -53,11 +54,11 @@ func isAddressInUse(err error) bool {
 	return err != nil && (errors.Is(err, syscall.EADDRINUSE) || strings.Contains(err.Error(), "address already in use"))
 }
 
-func (s *Sandbox) start(configure func(address, admin string) (string, error)) (err error) {
-	if s.Address, err = freeAddress(); err != nil {
+func (s *Sandbox) start(ctx context.Context, configure func(address, admin string) (string, error)) (err error) {
+	if s.Address, err = freeAddress(ctx); err != nil {
 		return err
 	}
-	if s.Admin, err = freeAddress(); err != nil {
+	if s.Admin, err = freeAddress(ctx); err != nil {
 		return err
 	}
 	text, err := configure(s.Address, s.Admin)
@@ -80,13 +81,21 @@ func (s *Sandbox) Load(text string) error {
 	return nil
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := Listen(ctx)
 	if err != nil {
 		return "", fmt.Errorf("looking for a free port: %w", err)
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	return address, nil
+}
+
+// Listen listens on a free port of this machine alone.
+func Listen(ctx context.Context) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 }
 
 // Stop ends it.

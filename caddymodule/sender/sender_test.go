@@ -223,7 +223,7 @@ func TestCurl(t *testing.T) {
 }
 
 func TestHTTPText(t *testing.T) {
-	r := &verifiers.Request{Method: "PUT", URL: mustURL(t, "https://hooks.example.com/a%20b?c=d"), Body: []byte("x\r\n\r\ny"), Header: http.Header{"X-A": {"1", "2"}}}
+	r := &verifiers.Request{Method: http.MethodPut, URL: mustURL(t, "https://hooks.example.com/a%20b?c=d"), Body: []byte("x\r\n\r\ny"), Header: http.Header{"X-A": {"1", "2"}}}
 	text, err := sender.HTTPText(r, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestHTTPText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Method != "PUT" || got.Host != "hooks.example.com" || got.RequestURI != "/a%20b?c=d" || len(got.Header["X-A"]) != 2 || string(body) != string(r.Body) {
+	if got.Method != http.MethodPut || got.Host != "hooks.example.com" || got.RequestURI != "/a%20b?c=d" || len(got.Header["X-A"]) != 2 || string(body) != string(r.Body) {
 		t.Errorf("read back as %+v with body %q", got, body)
 	}
 }

@@ -51,7 +51,7 @@ func (b *backend) accept() {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			delete(b.conns, conn)
-			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				b.err = errors.Join(b.err, err)
 			}
 			conn.Close()
@@ -61,6 +61,7 @@ func (b *backend) accept() {
 
 var fine = []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
+// serve answers requests until the connection ends; its error, never nil, says how it ended.
 func (b *backend) serve(conn net.Conn) error {
 	in := bufio.NewReaderSize(conn, 8192)
 	var id string

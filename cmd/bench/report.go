@@ -73,8 +73,6 @@ func (f *figure) spread() string {
 	if len(f.Values) < 2 {
 		return ""
 	}
-	bare := *f
-	bare.Unit = ""
 	format := "[%.2f..%.2f]"
 	if f.Unit != "" && f.Median >= 100 {
 		format = "[%.0f..%.0f]"

@@ -228,7 +228,7 @@ func dirSize(dir string) (size int64) {
 	// Nothing but missing files can go wrong here that the rest of the store would not notice first.
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil
+			return nil //nolint:nilerr // a file that is gone takes no space
 		}
 		if info, err := d.Info(); err == nil {
 			size += allocated(info)

@@ -315,13 +315,6 @@ func (j *journal) zero(f file) error {
 	return nil
 }
 
-// bytes is what the journal takes on the disk.
-func (j *journal) bytes() int64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return int64(len(j.sealed)+len(j.free)+2) * j.size
-}
-
 // close ends the journal. With applied it frees what Badger holds.
 func (j *journal) close(applied uint64) error {
 	close(j.quit)

@@ -166,20 +166,6 @@ func (l *lanes) add(d *lane) {
 	}
 }
 
-// setMax sets the limit of a destination; "" is the one of all that have none of their own.
-func (l *lanes) setMax(name string, limit int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.max[name] = limit
-	for _, d := range l.byName {
-		if own, ok := l.max[d.name]; ok {
-			d.maxPending.Store(own)
-		} else {
-			d.maxPending.Store(l.max[""])
-		}
-	}
-}
-
 // full reports whether the lane takes no more deliveries.
 func (l *lane) full() bool {
 	limit := l.maxPending.Load()

@@ -28,7 +28,6 @@ type schedule struct {
 	complete bool    // there are no rows beyond the window
 	last     entry   // otherwise: the end of the window (due and seq)
 	unseen   []entry // rows beyond the window that the newest snapshot may not show yet
-	low      int64   // no rows with an earlier due
 }
 
 const (

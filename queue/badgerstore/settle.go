@@ -256,8 +256,7 @@ func (s *Store) decide(ctx context.Context, event queue.ID, destination string, 
 	}
 	// An event that is found in the tail is in its lanes when the one who puts it there is done.
 	s.handing.Lock()
-	//lint:ignore SA2001 waiting is all
-	s.handing.Unlock()
+	s.handing.Unlock() //nolint:staticcheck // waiting is all
 	for {
 		o, ready, err := s.decideOnce(l, uint64(event), news, fn)
 		if err != nil {
