@@ -46,10 +46,17 @@ func (r *alertRig) look(after time.Duration) {
 	}
 }
 
-// messages waits for n messages and returns the last one.
+// messages waits until n messages arrived and are settled, so that none of them is pending at a later look, and returns the last one.
 func (r *alertRig) messages(n int) alertMessage {
 	r.t.Helper()
 	all := r.ops.await(r.t, n)
+	eventually(r.t, "messages are settled", func() bool {
+		stats, err := r.watcher.rt.store.Stats(r.t.Context())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return stats.Destinations["ops"].Pending == 0
+	})
 	if len(all) != n {
 		r.t.Fatalf("%d messages, want %d: %s", len(all), n, all[len(all)-1].body)
 	}
