@@ -74,14 +74,14 @@ func (h *Handler) provisionAck() error {
 // only place where a source writes a 2xx for events.
 func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.Time, result string, replies <-chan syncReply) error {
 	if replies != nil && result == resultAccepted && h.ackSync(ctx, w, replies) {
-		h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, result).Inc()
+		h.count(result, now().Sub(started))
 		return nil
 	}
 	if ctx.Err() != nil {
 		// stored, but too late for the provider, who has counted a failure: it will send the event again, and that one is a duplicate
 		return h.fail(w, nil, fmt.Errorf("answering: %w", ctx.Err()))
 	}
-	h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, result).Inc()
+	h.count(result, now().Sub(started))
 	reply := &h.ackReply
 	header := w.Header()
 	for name, value := range reply.header {
@@ -105,14 +105,16 @@ func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.T
 }
 
 // account logs what became of the events and returns the request's result.
-func (h *Handler) account(events []queue.NewEvent, receipts []queue.Receipt) string {
+func (h *Handler) account(w http.ResponseWriter, events []queue.NewEvent, receipts []queue.Receipt) string {
 	h.tellEvents(events, receipts)
+	h.logEvents(events, receipts)
 	result := resultDuplicate
 	for i, receipt := range receipts {
 		message := "duplicate event"
 		if !receipt.Duplicate {
 			result, message = resultAccepted, "event accepted"
 		}
+		noteAccepted(w, result, &events[i], receipt)
 		if c := h.logger.Check(zap.DebugLevel, message); c != nil {
 			c.Write(zap.Stringer("event", receipt.ID), zap.String("event_id", events[i].EventID), zap.String("type", events[i].Type),
 				zap.Int("deliveries", len(events[i].Deliveries)), zap.Strings("filtered", events[i].Filtered))

@@ -41,6 +41,7 @@ type runtime struct {
 	logger *zap.Logger
 
 	quarantine *quarantine
+	rollup     *rollupKeeper
 	alerts     *watcher
 }
 
@@ -78,6 +79,8 @@ func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, 
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	rt := &runtime{key: key, module: module, store: store, logger: logger, hub: newObserverHub(logger)}
+	rt.rollup = keepRollup(store, logger.Named("charts"))
+	rt.hub.rollup = rt.rollup.rollup
 	rt.engine = delivery.NewEngine(delivery.Options{
 		Store: store, Logger: logger.Named("delivery"), Observer: rt.hub, Retention: rt.hub.retention,
 	})
@@ -85,6 +88,7 @@ func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, 
 	if err := rt.engine.Start(); err != nil {
 		rt.quarantine.close()
 		rt.hub.close()
+		rt.rollup.close()
 		return nil, errors.Join(fmt.Errorf("starting delivery: %w", err), store.Close())
 	}
 	rt.alerts = newWatcher(rt)
@@ -107,6 +111,7 @@ func (rt *runtime) Destruct() error {
 	}
 	rt.quarantine.close()
 	rt.hub.close()
+	rt.rollup.close()
 	return rt.store.Close()
 }
 

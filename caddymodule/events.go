@@ -18,6 +18,8 @@ type observerHub struct {
 	mu   sync.Mutex
 	apps []*App // in the order of attachment
 
+	rollup *rollup // set before anything is observed
+
 	emitting sync.WaitGroup
 	events   chan emission
 	logger   *zap.Logger
@@ -96,6 +98,7 @@ func (hub *observerHub) emit(name string, data map[string]any) {
 // AttemptFinished implements [delivery.Observer].
 func (hub *observerHub) AttemptFinished(r delivery.AttemptReport) {
 	tellAttempt(&r)
+	hub.rollup.attempt(r.Destination, r.Attempt.Class == "", r.Attempt.At, r.Attempt.Duration)
 	outcome := r.Attempt.Class
 	if outcome == "" {
 		outcome = "delivered"
@@ -131,6 +134,7 @@ func (hub *observerHub) DeliverySettled(r delivery.SettledReport) {
 		hub.logger.Debug("delivered", fields...)
 		return
 	}
+	hub.rollup.died(r.Destination, r.Event.ReceivedAt.Add(r.Age))
 	hub.logger.Warn("delivery is dead", append(fields, zap.String("class", r.LastError), zap.Int("status", r.LastStatus))...)
 	hub.emit("webhook_dead", map[string]any{
 		"event": r.Event.ID.String(), "event_id": r.Event.EventID, "type": r.Event.Type, "source": r.Event.Source,
@@ -146,6 +150,7 @@ func (hub *observerHub) BreakerChanged(destination string, from, to delivery.Bre
 	}
 	processMetrics.breaker.WithLabelValues(destination).Set(open)
 	tellDestination(tailBreaker, destination, to.String())
+	hub.rollup.breaker(destination, breakerChange{At: now().UTC(), State: to.String()})
 	hub.logger.Info("breaker changed", zap.String("destination", destination), zap.Stringer("from", from), zap.Stringer("to", to))
 	switch {
 	case to == delivery.BreakerOpen && from == delivery.BreakerClosed:

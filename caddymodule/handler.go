@@ -71,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	if err != nil {
 		return h.fail(w, req, err)
 	}
-	return h.ack(ctx, w, started, h.account(events, receipts), replies)
+	return h.ack(ctx, w, started, h.account(w, events, receipts), replies)
 }
 
 // verify checks the token of a source that has one, and the provider's signature.
@@ -122,7 +122,7 @@ func (h *Handler) fail(w http.ResponseWriter, req *verifiers.Request, err error)
 		return nil
 	}
 	f := h.classify(err)
-	h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, f.result).Inc()
+	h.count(f.result, 0)
 	fields := []zap.Field{zap.String("reason", f.reason), zap.Int("status", f.status), zap.Error(f.err)}
 	ip := ""
 	if req != nil {
@@ -130,6 +130,8 @@ func (h *Handler) fail(w http.ResponseWriter, req *verifiers.Request, err error)
 		fields = append(fields, zap.String("client_ip", ip))
 	}
 	h.tellRequest(f.result, f.reason, f.status, ip)
+	noteFailed(w, f)
+	h.logRequest(req, f.result, f.reason, f.status)
 	retry := time.Duration(0)
 	switch {
 	case f.result == resultError:

@@ -36,9 +36,10 @@ func (h *Handler) answerHandshake(ctx context.Context, w http.ResponseWriter, re
 	if err := h.completeHandshake(ctx, reply); err != nil {
 		return false, err
 	}
-	h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, resultHandshake).Inc()
+	h.count(resultHandshake, 0)
 	h.logger.Info("handshake answered", zap.String("method", req.Method), zap.Int("status", reply.Status), zap.String("client_ip", req.ClientIP))
 	h.tellRequest(resultHandshake, "", reply.Status, req.ClientIP)
+	h.logRequest(req, resultHandshake, "", reply.Status)
 	header := w.Header()
 	for name, value := range reply.Header {
 		header.Set(name, value)

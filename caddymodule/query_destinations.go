@@ -41,6 +41,8 @@ type destinationView struct {
 	OldestPending        time.Time `json:"oldest_pending,omitzero"`
 	OldestPendingSeconds float64   `json:"oldest_pending_seconds"`
 	NextDue              time.Time `json:"next_due,omitzero"`
+
+	BreakerChanges []breakerChange `json:"breaker_changes,omitempty"` // of the last day, newest first; of one destination only
 }
 
 // Reasons for which a destination takes nothing.
@@ -75,6 +77,7 @@ func (g *gateway) Destination(ctx context.Context, name string) (destinationView
 	}
 	for i := range all {
 		if all[i].Name == name {
+			all[i].BreakerChanges = g.rt.rollup.breakerChanges(name, now().Add(-24*time.Hour))
 			return all[i], nil
 		}
 	}

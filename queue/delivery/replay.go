@@ -56,6 +56,23 @@ type ReplayEstimate struct {
 	Events     int  `json:"events"`
 	Deliveries int  `json:"deliveries"`
 	Complete   bool `json:"complete"` // false: there are more; counting stopped
+
+	Destinations map[string]int `json:"destinations,omitempty"` // deliveries by where they would go
+}
+
+// add counts what one event would put back.
+func (e *ReplayEstimate) add(steps []replayStep) {
+	if len(steps) == 0 {
+		return
+	}
+	e.Events++
+	e.Deliveries += len(steps)
+	if e.Destinations == nil {
+		e.Destinations = make(map[string]int)
+	}
+	for i := range steps {
+		e.Destinations[steps[i].destination]++
+	}
 }
 
 // ReplayState is the state of a replay job.
@@ -115,10 +132,7 @@ func (e *Engine) EstimateReplay(ctx context.Context, r ReplayRequest) (ReplayEst
 			return ReplayEstimate{}, fmt.Errorf("estimate of a replay: %w", err)
 		}
 		for _, event := range page {
-			if n := len(r.plan(event.deliveries)); n > 0 {
-				estimate.Events++
-				estimate.Deliveries += n
-			}
+			estimate.add(r.plan(event.deliveries))
 		}
 		if more == nil {
 			estimate.Complete = true

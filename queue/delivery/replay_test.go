@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ func TestReplayByFilterKeepsToItsRate(t *testing.T) {
 		delivered := r.enqueue("app")
 		synctest.Wait()
 		job := r.replay(ReplayRequest{Filter: queue.Filter{Destination: "app", States: []queue.State{queue.StateDead}}, Rate: 10})
-		if want := (ReplayEstimate{Events: 250, Deliveries: 250, Complete: true}); job.Estimate != want {
+		if want := (ReplayEstimate{Events: 250, Deliveries: 250, Complete: true, Destinations: map[string]int{"app": 250}}); !reflect.DeepEqual(job.Estimate, want) {
 			t.Errorf("estimate %+v, want %+v", job.Estimate, want)
 		}
 		sleep(10 * time.Second)

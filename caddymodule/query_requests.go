@@ -1,0 +1,51 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+)
+
+// requestPage is one page of the newest requests, newest first.
+type requestPage struct {
+	Requests []loggedRequest `json:"requests"`
+	Next     string          `json:"next,omitempty"` // cursor of the next page; absent at the end
+}
+
+// Requests lists the newest requests that arrived, accepted or not. Of a batch, each event is one.
+func (g *gateway) Requests(source, reason string, results []string, cursor string, limit int) (requestPage, error) {
+	var before uint64
+	if cursor != "" {
+		var err error
+		if before, err = strconv.ParseUint(cursor, 36, 64); err != nil || before == 0 {
+			return requestPage{}, fmt.Errorf("%w: cursor %q is not one of this list", errBadQuery, truncate(cursor, 40))
+		}
+	}
+	requests, more := g.rt.rollup.log.newest(before, limit, func(e *loggedRequest) bool {
+		return (source == "" || e.Source == source) && (reason == "" || e.Reason == reason) && (len(results) == 0 || slices.Contains(results, e.Result))
+	})
+	page := requestPage{Requests: append([]loggedRequest{}, requests...)}
+	if more {
+		page.Next = strconv.FormatUint(requests[len(requests)-1].Seq, 36)
+	}
+	return page, nil
+}
+
+func getRequests(w http.ResponseWriter, r *http.Request, g *gateway) error {
+	p := newParams(r.URL)
+	source, reason, results, cursor, limit := p.text("source"), p.text("reason"), p.list("result"), p.text("cursor"), p.limit()
+	for _, result := range results {
+		if known := []string{resultAccepted, resultDuplicate, resultRefused, resultHandshake, resultError}; !slices.Contains(known, result) {
+			p.fail("result %q: want one of %v", result, known)
+		}
+	}
+	if err := p.done(); err != nil {
+		return err
+	}
+	page, err := g.Requests(source, reason, results, cursor, limit)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
