@@ -123,6 +123,7 @@ type secretSet struct {
 	sources []*secretSource
 	live    []verifiers.Secret
 	retired []verifiers.Secret // were live before their file changed; oldest first
+	usable  func(verifiers.Secret) error
 	checked time.Time
 	failing bool
 }
@@ -145,6 +146,19 @@ func (set *secretSet) rebuild() {
 	for i, s := range set.sources {
 		set.live[i] = verifiers.NewSecret(s.value)
 	}
+}
+
+// require refuses secrets that are not written as they must be: those that are live now, and any that a changed file brings.
+func (set *secretSet) require(usable func(verifiers.Secret) error) error {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	set.usable = usable
+	for i, s := range set.sources {
+		if err := usable(set.live[i]); err != nil {
+			return fmt.Errorf("secret %s: %w", s.label(), err)
+		}
+	}
+	return nil
 }
 
 // add makes a secret live that a handshake brought. It goes last, so that the indices of the configured ones stay.
@@ -175,6 +189,11 @@ func (set *secretSet) get(now time.Time) []verifiers.Secret {
 		}
 		before := s.value
 		changed, err := s.reload()
+		if changed && set.usable != nil {
+			if err = set.usable(verifiers.NewSecret(s.value)); err != nil {
+				s.value, changed = before, false
+			}
+		}
 		if err != nil {
 			failed = true
 			if !set.failing {

@@ -235,6 +235,9 @@ func (h *Handler) provisionSecrets() (err error) {
 	case needs.Secret == "" && len(h.Secrets) > 0:
 		return fmt.Errorf("provider %s uses no secret; remove `secret`, or use `token` for one in the address", h.Provider)
 	}
+	if err := h.secrets.require(h.provider.CheckSecret); err != nil {
+		return err
+	}
 	if n := h.secrets.literals(); n > 0 {
 		h.logger.Warn("secret stands in the configuration itself, where `caddy adapt` and the autosaved configuration show it: prefer {env.NAME} or {file./path}",
 			zap.Int("secrets", n))
