@@ -4,23 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
+// Badger learns what is garbage in the value log only when a compaction meets the deletions, and it does not start one for deletions alone. So
+// when a part of the store is garbage, the tree is compacted as a whole, and then the value log's files are rewritten without their garbage. Events
+// are pruned in the order in which they came, so most of those files hold garbage only and rewriting them costs little.
 const (
-	gcDiscard = 0.5 // a value log file is rewritten if that part of it is garbage
-	gcFiles   = 4   // files one call of Maintain rewrites at most
-	// Badger learns what is garbage in the value log only when a compaction meets the deletions, and it does not start one for deletions
-	// alone. So after so many of them, and so large a part of what is stored, the tree is compacted as a whole.
-	flattenLeast = 200_000
-	flattenPart  = 4
+	gcDiscard = 0.5              // a file of the value log is rewritten if that part of it is garbage
+	gcPart    = 6                // the tree is compacted when one part in that many of the store is garbage
+	gcLeast   = 2                // and not before the garbage would fill that many files of the value log
+	gcBudget  = 20 * time.Second // how long one call of Maintain goes on starting to rewrite files
 )
 
 // collect gives the space of pruned events back.
 func (s *Store) collect(ctx context.Context, pruned int) error {
-	s.garbage += int64(pruned)
-	if s.garbage >= flattenLeast && s.garbage*flattenPart >= s.applier.events.Load() {
+	if s.garbage >= gcLeast*s.o.ValueLogFileSize && s.garbage*gcPart >= dirSize(s.dir) {
 		if err := s.db.Flatten(1); err != nil {
 			return fmt.Errorf("compact: %w", err)
 		}
@@ -30,7 +31,7 @@ func (s *Store) collect(ctx context.Context, pruned int) error {
 	if pruned > 0 {
 		s.collecting = true
 	}
-	for n := 0; s.collecting && n < gcFiles; n++ {
+	for until := s.clock().Add(gcBudget); s.collecting && !s.clock().After(until); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

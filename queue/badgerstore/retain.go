@@ -71,8 +71,12 @@ type examined struct {
 	seq      uint64
 	verdict  verdict
 	records  []laneRecord
-	attempts bool // it has rows in the attempt table
+	attempts bool  // it has rows in the attempt table
+	size     int64 // of its record, about
 }
+
+// recordRest is about what a record has beside the body.
+const recordRest = 512
 
 type laneRecord struct {
 	l *lane
@@ -89,6 +93,7 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 	keepFor, since, open := r.Delivered, int64(0), e == nil
 	if e != nil {
 		since = nanos(e.ReceivedAt)
+		x.size = int64(e.size) + recordRest
 		open = len(e.deliveries) > 0
 		if r.Delivered > 0 && now.Sub(e.ReceivedAt) <= r.Delivered {
 			x.verdict = tooYoung
@@ -208,6 +213,7 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 		switch {
 		case x.verdict == expired:
 			s.remove(sn, o, &x)
+			s.garbage += x.size
 			if !advance {
 				o.del(stragglerKey(seq))
 			}
@@ -225,6 +231,7 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 	if advance {
 		e := encoder{}
 		e.fixed(s.hand.next)
+		e.int(s.garbage)
 		o.put(keyPruner, e.b)
 	}
 	for _, p := range o.pruned {
@@ -248,6 +255,9 @@ func (s *Store) loadPruner() error {
 	err := sn.row(keyPruner, func(value []byte) error {
 		d := decoder{b: value}
 		s.hand.next = d.fixed()
+		if len(d.b) > 0 { // stores of the first versions have no such field
+			s.garbage += d.int()
+		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {

@@ -79,7 +79,7 @@ type Store struct {
 
 	maintaining sync.Mutex // of what follows
 	hand        stragglerHand
-	garbage     int64 // events pruned since the tree was last compacted as a whole
+	garbage     int64 // bytes of the events pruned since the tree was last compacted as a whole, about
 	collecting  bool  // the value log may have files worth rewriting
 
 	firstEvent atomic.Uint64 // no event with a lower number is stored
