@@ -30,11 +30,16 @@ func newThroughGateway(t *testing.T, dir string, s *sdk) *throughGateway {
 	g.catalogue, g.secret, g.applications = lookup(t, s.provider)
 	g.app = newApplication(t)
 	for file, secret := range map[string]string{"-provider": g.secret, "-application": g.applications} {
-		if err := os.WriteFile(filepath.Join(dir, g.source()+file), []byte(secret), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, filepath.Join(dir, g.source()+file), secret)
 	}
 	return g
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func newApplication(t *testing.T) *rig.Application {

@@ -43,9 +43,11 @@ func tampered(t *testing.T, body []byte) []byte {
 
 // ask has the SDK verify a request with this body.
 func (s *sdk) ask(r *http.Request, body []byte, secret string) error {
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Body, r.ContentLength = readAgain(body), int64(len(body))
 	return s.accepts(r, body, secret)
 }
+
+func readAgain(body []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }
 
 func name(s *sdk) string { return s.provider + " " + s.module }
 
