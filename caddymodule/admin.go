@@ -65,6 +65,8 @@ var adminRoutes = map[string]map[string]endpoint{
 	"events/{id}":                {"GET": getEvent},
 	"events/{id}/payload":        {"GET": getPayload},
 	"events/{id}/cancel":         {"POST": postCancel},
+	"export":                     {"GET": getExport},
+	"import":                     {"POST": postImport},
 	"replay":                     {"POST": postReplay},
 	"replays":                    {"GET": getReplays},
 	"replays/{id}":               {"GET": getReplay},
@@ -121,7 +123,11 @@ func serveMethods(methods map[string]endpoint) http.HandlerFunc {
 			writeAPIProblem(w, &apiProblem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: "want " + allow})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxAdminBody)
+		limit := int64(maxAdminBody)
+		if r.URL.Path == adminPrefix+"import" {
+			limit = maxImportBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		g, err := activeGateway(r.Context(), actorOf(r))
 		if err == nil {
 			err = serve(w, r, g)

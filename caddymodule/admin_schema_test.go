@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -70,12 +71,24 @@ func (c *schemaChecker) answer(method, path string, resp *http.Response, body []
 	if !strings.Contains(contentType, "json") {
 		return
 	}
-	var v any
-	if err := json.Unmarshal(body, &v); err != nil {
-		c.t.Errorf("%s %s: %v", method, path, err)
+	if contentType == linesType {
+		for line := range bytes.Lines(body) {
+			c.document(method+" "+path, media, line)
+		}
 		return
 	}
-	c.value(method+" "+path, media["schema"].(map[string]any), v)
+	c.document(method+" "+path, media, body)
+}
+
+// document checks one JSON text.
+func (c *schemaChecker) document(at string, media map[string]any, body []byte) {
+	c.t.Helper()
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		c.t.Errorf("%s: %v", at, err)
+		return
+	}
+	c.value(at, media["schema"].(map[string]any), v)
 }
 
 func (c *schemaChecker) resolve(node map[string]any) map[string]any {

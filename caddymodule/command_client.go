@@ -84,19 +84,32 @@ func (c *adminClient) open(ctx context.Context, method, path string, query url.V
 		}
 		reader = bytes.NewReader(raw)
 	}
+	contentType := ""
+	if body != nil {
+		contentType = "application/json"
+	}
+	return c.do(ctx, method, path, query, contentType, reader)
+}
+
+// send posts a body that is read as it is sent.
+func (c *adminClient) send(ctx context.Context, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
+	return c.do(ctx, http.MethodPost, path, query, contentType, body)
+}
+
+func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
 	address := c.origin + adminPrefix + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, method, address, reader)
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, usageError(err)
 	}
 	if !c.local {
 		req.Header.Set("Origin", c.origin)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
