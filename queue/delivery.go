@@ -55,6 +55,7 @@ type Delivery struct {
 	Destination string
 	State       State
 	OrderKey    string
+	OrderAt     time.Time // place within its order key; zero: by the event's id (see NewDelivery)
 	Attempts    int       // tries so far, those before a replay included
 	Due         time.Time // when pending: not before; zero: at once
 	FirstTry    time.Time // start of the present series of attempts (a replay starts a new one); zero before the first

@@ -82,6 +82,13 @@ type NewDelivery struct {
 	Destination string
 	OrderKey    string    // deliveries of one destination with the same non-empty key go out one at a time, oldest first
 	NotBefore   time.Time // zero: at once
+
+	// OrderAt is the delivery's place within its order key, instead of that of its event's id: earlier ones go first, and equal ones by id. It is for
+	// events that are held back a little and put into their own order, so such a delivery takes part in its key's order only from NotBefore on, and until
+	// then it holds up nobody. All of a key's deliveries should have one, and NotBefores in the same order, as when all are held back for the same time after
+	// OrderAt (which may have passed when they come). Where that is not so, the one that is due first may go first; otherwise those without it
+	// go before those with it. It means nothing without a key.
+	OrderAt time.Time
 }
 
 // Receipt says what became of one enqueued event.

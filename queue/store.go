@@ -49,8 +49,8 @@ type Store interface {
 	// came due, nor the other way round. It may return fewer than Limit while more is due; next is then not after req.Now. Otherwise next is the
 	// earliest schedule or end of a lease of that destination.
 	//
-	// The order within a key is that of the events' ids, so a replayed delivery takes its old place and holds up later ones; one that is leased at
-	// that moment finishes first. A delivery that stepped aside stays aside until it is settled for good or replayed: it holds up nobody
+	// The order within a key is that of OrderAt and then of the events' ids, so a replayed delivery takes its old place and holds up later ones, and one
+	// that arrives late with an earlier OrderAt goes before those that wait; one that is leased at that moment finishes first. A delivery that stepped aside stays aside until it is settled for good or replayed: it holds up nobody
 	// and waits for none but a leased one of its key. A lease that runs out changes nothing of this.
 	//
 	// A delivery whose event is damaged is not leased: the store makes it dead and counts it.

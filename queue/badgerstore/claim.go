@@ -106,7 +106,7 @@ func (s *Store) giveBack(l *lane, sn *snapshot, held *lease, since int64) {
 	if k := l.keys[held.hash]; held.hash != 0 && k != nil {
 		s.freed(l, k, held.seq)
 		o := &op{}
-		if k.owner == held.seq && s.yield(l, sn, o, k, held.hash, held.record, s.clock().UnixNano()) {
+		if k.owner.seq == held.seq && s.yield(l, sn, o, k, held.hash, held.record, s.clock().UnixNano()) {
 			s.commit(l, o)
 			return
 		}
@@ -114,7 +114,7 @@ func (s *Store) giveBack(l *lane, sn *snapshot, held *lease, since int64) {
 			s.commit(l, o)
 		}
 	}
-	e := entry{due: since, seq: held.seq, hash: held.hash, place: inFIFO, once: true}
+	e := entry{due: since, seq: held.seq, hash: held.hash, at: held.record.orderAt, place: inFIFO, once: true}
 	if held.record.place == inScheduled {
 		e.due, e.place, e.once = held.record.due, inScheduled, true
 	}
@@ -161,14 +161,15 @@ func (w *claimWork) fromFIFO(f fresh) {
 // postpone takes a delivery with an order key out of the FIFO that has to wait for a moment. It keeps the others of its key waiting.
 func (w *claimWork) postpone(o *op, k *orderKey, f fresh, r record) {
 	w.s.restoreOrder(w.l, w.sn, o, k, f.hash)
-	if k.owner != 0 && k.owner != f.seq && (k.leased == k.owner || f.seq > k.owner) {
-		w.s.park(w.l, o, k, f.seq, f.hash, r)
+	mine := r.turn(f.seq)
+	if k.goesBefore(mine) {
+		w.s.park(w.l, o, k, mine, f.hash, r)
 		return
 	}
 	after := r
 	after.place, after.due = inScheduled, f.at
 	w.l.change(o, f.seq, f.hash, r, after)
-	w.s.own(w.l, w.sn, o, k, f.seq, f.hash, true)
+	w.s.own(w.l, w.sn, o, k, mine, f.hash, true)
 }
 
 // fromSchedule leases a delivery of the schedule, unless the entry is out of date.
@@ -201,13 +202,13 @@ func (w *claimWork) valid(e entry) (record, bool) {
 	case err != nil:
 		w.s.log.Error("row of a delivery is damaged; it is delivered as if nothing had happened to it yet",
 			zap.Stringer("event", queue.ID(e.seq)), zap.String("destination", w.l.name), zap.Error(err))
-		return record{state: queue.StatePending, place: e.place, due: e.due}, true
+		return record{state: queue.StatePending, place: e.place, due: e.due, orderAt: e.at}, true
 	case ok:
 		return r, r.state == queue.StatePending && r.place == e.place && (r.place != inScheduled || r.due == e.due)
 	case !w.exists(e):
 		return record{}, false
 	}
-	r = record{state: queue.StatePending, place: e.place}
+	r = record{state: queue.StatePending, place: e.place, orderAt: e.at}
 	if e.place == inScheduled {
 		r.due, r.wanted = e.due, e.due
 	}

@@ -26,19 +26,22 @@ type pending struct {
 type pendingDelivery struct {
 	lane     *lane
 	hash     uint64
-	at       int64 // not before; only if that is later than when it was enqueued
+	at       int64 // not before; only if that is later than when it was enqueued, or if it starts in the schedule
 	timed    bool  // it starts in the schedule
 	orderKey string
 	wanted   int64
+	place    int64 // OrderAt
 }
 
-func newPendingDelivery(l *lane, d queue.NewDelivery, enqueued int64) pendingDelivery {
-	pd := pendingDelivery{lane: l, hash: hashOrder(d.OrderKey), orderKey: d.OrderKey, wanted: nanos(d.NotBefore)}
-	pd.timed = timed(d.NotBefore, enqueued, pd.hash)
-	if pd.wanted > enqueued {
-		pd.at = pd.wanted
-	}
+func newPendingDelivery(l *lane, d *queue.NewDelivery, enqueued int64) pendingDelivery {
+	pd := pendingDelivery{lane: l, hash: hashOrder(d.OrderKey), orderKey: d.OrderKey, wanted: nanos(d.NotBefore), place: nanos(d.OrderAt)}
+	pd.at, pd.timed = start(d, enqueued)
 	return pd
+}
+
+// entry is how a delivery that starts in the schedule stands there.
+func (pd *pendingDelivery) entry(seq uint64) entry {
+	return entry{due: pd.at, seq: seq, hash: pd.hash, at: pd.place, place: inScheduled}
 }
 
 func (p *pending) size() int { return len(p.record) }
@@ -149,7 +152,7 @@ func (s *Store) encode(n *queue.NewEvent, now time.Time) (*pending, error) {
 		if lane.full() {
 			return nil, fmt.Errorf("%w: destination %q has as many pending deliveries as it may have", queue.ErrFull, d.Destination)
 		}
-		p.deliveries[i] = newPendingDelivery(lane, *d, p.enqueued)
+		p.deliveries[i] = newPendingDelivery(lane, d, p.enqueued)
 	}
 	if len(n.Body)+eventHeader > s.o.MaxEventSize {
 		return nil, fmt.Errorf("%w: body of %d bytes (limit %d)", queue.ErrTooLarge, len(n.Body), s.o.MaxEventSize)

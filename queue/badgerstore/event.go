@@ -3,14 +3,14 @@ package badgerstore
 import (
 	"hash/crc32"
 	"net/http"
-	"time"
+	"slices"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // An event's record is what the journal carries and what Badger keeps under the event's key, byte for byte:
 //
-//	0  version   u8   eventVersion
+//	0  version   u8   eventVersion or placeVersion
 //	1  reserved  3 bytes, zero
 //	4  meta      u32  length of the meta part
 //	8  body      u32  length of the body
@@ -22,6 +22,7 @@ import (
 // The meta part alone is enough to list an event, so the two have their own checksums.
 const (
 	eventVersion = 1
+	placeVersion = 2 // the deliveries have an OrderAt each
 	eventHeader  = 28
 
 	offSeq     = 12
@@ -48,7 +49,11 @@ type dedupClaim struct {
 func encodeEvent(buf []byte, n *queue.NewEvent, enqueued int64, claim dedupClaim) []byte {
 	e := encoder{b: append(buf, make([]byte, eventHeader)...)}
 	start := len(buf)
+	placed := slices.ContainsFunc(n.Deliveries, func(d queue.NewDelivery) bool { return !d.OrderAt.IsZero() })
 	e.b[start] = eventVersion
+	if placed {
+		e.b[start] = placeVersion
+	}
 	e.int(enqueued)
 	e.int(claim.until)
 	if claim.until != 0 {
@@ -59,6 +64,9 @@ func encodeEvent(buf []byte, n *queue.NewEvent, enqueued int64, claim dedupClaim
 		e.string(n.Deliveries[i].Destination)
 		e.string(n.Deliveries[i].OrderKey)
 		e.int(nanos(n.Deliveries[i].NotBefore))
+		if placed {
+			e.int(nanos(n.Deliveries[i].OrderAt))
+		}
 	}
 	encodeEventFields(&e, &n.Event)
 	be.PutUint32(e.b[start+4:], uint32(len(e.b)-start-eventHeader))
@@ -107,7 +115,7 @@ func sealEvent(rec []byte, seq uint64) {
 
 // splitEvent checks the record of the event with the given number and returns its parts; the body is not checked unless whole is set.
 func splitEvent(rec []byte, seq uint64, whole bool) (meta, body []byte, ok bool) {
-	if len(rec) < eventHeader || rec[0] != eventVersion || be.Uint64(rec[offSeq:]) != seq {
+	if len(rec) < eventHeader || rec[0] != eventVersion && rec[0] != placeVersion || be.Uint64(rec[offSeq:]) != seq {
 		return nil, nil, false
 	}
 	metaLen, bodyLen := uint64(be.Uint32(rec[4:])), uint64(be.Uint32(rec[8:]))
@@ -141,8 +149,11 @@ func decodeEvent(rec []byte, seq uint64, whole bool) (*stored, error) {
 	if n := d.count(); n > 0 {
 		s.deliveries = make([]queue.NewDelivery, 0, n)
 		for range n {
-			s.deliveries = append(s.deliveries, queue.NewDelivery{
-				Destination: d.string(), OrderKey: d.string(), NotBefore: fromNanos(d.int())})
+			nd := queue.NewDelivery{Destination: d.string(), OrderKey: d.string(), NotBefore: fromNanos(d.int())}
+			if rec[0] == placeVersion {
+				nd.OrderAt = fromNanos(d.int())
+			}
+			s.deliveries = append(s.deliveries, nd)
 		}
 	}
 	decodeEventFields(&d, &s.Event, whole)
@@ -202,7 +213,18 @@ func (s *stored) delivery(destination string) (queue.NewDelivery, bool) {
 	return queue.NewDelivery{}, false
 }
 
-// timed reports whether a delivery without an order key starts in the schedule instead of the FIFO.
-func timed(notBefore time.Time, enqueued int64, hash uint64) bool {
-	return hash == 0 && nanos(notBefore) > enqueued
+// start says where a delivery begins: in the schedule if it waits for a moment and has no order key, or if it has a place of its own within its key, so
+// that those of a key come in that order; else in the FIFO. due is when it may be attempted, 0 if that is at once.
+func start(n *queue.NewDelivery, enqueued int64) (due int64, scheduled bool) {
+	wanted := nanos(n.NotBefore)
+	switch {
+	case n.OrderKey != "" && !n.OrderAt.IsZero():
+		if wanted == 0 {
+			wanted = enqueued
+		}
+		return wanted, true
+	case wanted <= enqueued:
+		return 0, false
+	}
+	return wanted, n.OrderKey == ""
 }

@@ -246,7 +246,7 @@ func (s *Store) waitForLeader() {
 func (l *lane) arrive(p *pending, d *pendingDelivery) {
 	l.pending.Add(1)
 	if d.timed {
-		l.pushTimed(entry{due: d.at, seq: p.seq, place: inScheduled})
+		l.pushTimed(d.entry(p.seq))
 		return
 	}
 	l.push(fresh{seq: p.seq, hash: d.hash, at: d.at, since: p.enqueued, ev: p.ev, orderKey: d.orderKey, wanted: d.wanted, bytes: p.bytes})

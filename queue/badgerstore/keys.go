@@ -10,7 +10,7 @@ const (
 	tabEvent     = 'E' // seq: the event (codec.go); the only rows that live in the value log
 	tabFIFO      = 'Q' // destination, block: first attempts in order of arrival, 64 events to a row (block.go)
 	tabScheduled = 'R' // destination, due, seq: deliveries that wait for a moment
-	tabParked    = 'K' // destination, hash of the order key, seq: deliveries behind an older one of their order key
+	tabParked    = 'K' // destination, hash of the order key, turn: deliveries behind an older one of their order key
 	tabOwner     = 'B' // destination, hash of the order key: the delivery the others of the key wait for
 	tabDelivery  = 'H' // seq, destination: state of a delivery; absent as long as nothing has happened to it
 	tabAttempt   = 'A' // seq, destination, number: attempts but the last one, which is in the delivery's row
@@ -54,8 +54,26 @@ func scheduledKey(dest uint16, due int64, seq uint64) []byte {
 	return be.AppendUint64(be.AppendUint64(destTable(tabScheduled, dest, 16), uint64(due)), seq)
 }
 
-func parkedKey(dest uint16, hash, seq uint64) []byte {
-	return be.AppendUint64(be.AppendUint64(destTable(tabParked, dest, 16), hash), seq)
+// placedMark stands before a turn with an OrderAt, so that it sorts after those without: no event has a number that begins with it.
+const placedMark = 0xff
+
+func parkedKey(dest uint16, hash uint64, t turn) []byte {
+	key := be.AppendUint64(destTable(tabParked, dest, 25), hash)
+	if t.at != 0 {
+		key = be.AppendUint64(append(key, placedMark), uint64(t.at))
+	}
+	return be.AppendUint64(key, t.seq)
+}
+
+// parkedTurn reads the turn out of a key of the table; false if it is none.
+func parkedTurn(key []byte) (turn, bool) {
+	switch {
+	case len(key) == 19:
+		return turn{seq: be.Uint64(key[11:])}, true
+	case len(key) == 28 && key[11] == placedMark:
+		return turn{at: int64(be.Uint64(key[12:])), seq: be.Uint64(key[20:])}, true
+	}
+	return turn{}, false
 }
 
 func ownerKey(dest uint16, hash uint64) []byte {

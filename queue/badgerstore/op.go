@@ -79,19 +79,19 @@ func (l *lane) change(o *op, seq, hash uint64, before, after record) {
 		case inScheduled:
 			o.del(scheduledKey(l.id, before.due, seq))
 		case inParked:
-			o.del(parkedKey(l.id, hash, seq))
+			o.del(parkedKey(l.id, hash, before.turn(seq)))
 		}
 	}
 	switch after.place {
 	case inScheduled:
-		once := after.wanted == 0
-		o.put(scheduledKey(l.id, after.due, seq), scheduledValue(hash, once))
+		e := entry{due: after.due, seq: seq, hash: hash, at: after.orderAt, place: inScheduled, once: after.wanted == 0}
+		o.put(scheduledKey(l.id, after.due, seq), scheduledValue(e))
 		if o.minDue == 0 || after.due < o.minDue {
 			o.minDue = after.due
 		}
-		o.entries = append(o.entries, entry{due: after.due, seq: seq, hash: hash, place: inScheduled, once: once})
+		o.entries = append(o.entries, e)
 	case inParked:
-		o.put(parkedKey(l.id, hash, seq), nil)
+		o.put(parkedKey(l.id, hash, after.turn(seq)), nil)
 	}
 	switch was, is := before.open(), after.open(); {
 	case is && !was:

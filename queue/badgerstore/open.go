@@ -290,7 +290,7 @@ func (s *Store) pendingOf(seq uint64, rec []byte) (*pending, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.deliveries = append(p.deliveries, newPendingDelivery(l, d, e.enqueued))
+		p.deliveries = append(p.deliveries, newPendingDelivery(l, &d, e.enqueued))
 	}
 	return p, nil
 }

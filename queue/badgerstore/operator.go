@@ -18,21 +18,21 @@ func (s *Store) replay(t *target, orderKey string) (*op, bool) {
 		l.change(o, t.seq, 0, before, after)
 		return o, true
 	}
-	k := s.key(l, t.sn, t.hash)
-	k.drop(t.seq)
+	k, mine := s.key(l, t.sn, t.hash), after.turn(t.seq)
+	k.drop(mine)
 	s.freed(l, k, t.seq)
-	if k.owner != t.seq {
+	if k.owner != mine {
 		s.restoreOrder(l, t.sn, o, k, t.hash)
 	}
-	if k.owner != 0 && k.owner != t.seq && (k.leased == k.owner || t.seq > k.owner) {
+	if k.goesBefore(mine) {
 		// Its turn comes when the owner is done. It is written as scheduled first, because that is what park starts from.
 		l.change(o, t.seq, t.hash, before, after)
 		o.forget(t.seq)
-		s.park(l, o, k, t.seq, t.hash, after)
+		s.park(l, o, k, mine, t.hash, after)
 		return o, true
 	}
 	l.change(o, t.seq, t.hash, before, after)
-	s.own(l, t.sn, o, k, t.seq, t.hash, true)
+	s.own(l, t.sn, o, k, mine, t.hash, true)
 	return o, true
 }
 
@@ -51,17 +51,17 @@ func (s *Store) cancel(t *target) (*op, bool) {
 		return o, true
 	}
 	k := s.key(l, t.sn, t.hash)
-	if k.owner == t.seq && !k.ready(t.sn) {
+	if k.owner.seq == t.seq && !k.ready(t.sn) {
 		return nil, false
 	}
 	s.takeOut(t)
-	k.drop(t.seq)
+	k.drop(before.turn(t.seq))
 	s.freed(l, k, t.seq)
 	l.change(o, t.seq, t.hash, before, after)
 	switch {
-	case k.owner == t.seq:
+	case k.owner.seq == t.seq:
 		s.unlock(l, t.sn, o, k, t.hash, t.now)
-	case k.owner == 0 && k.leased == 0:
+	case k.owner.seq == 0 && k.leased == 0:
 		l.retire(t.sn, k, t.hash) // it was only looked up
 	default:
 		o.keys = append(o.keys, k)

@@ -15,14 +15,14 @@ import (
 //
 // The owner has a row as soon as others have to know of it after a restart: when it waits for a retry, or when somebody is parked.
 type orderKey struct {
-	owner  uint64 // 0: nobody
+	owner  turn   // its seq is 0: nobody
 	leased uint64 // the one that is leased, the owner or one that stepped aside; 0: none
 	held   []entry
-	row    bool     // the owner's row exists
-	low    uint64   // what the row says: nobody below this is parked
-	parked []uint64 // the smallest of the parked, in order
-	more   bool     // there may be others, from the delivery `from` on, only on disk
-	from   uint64
+	row    bool   // the owner's row exists
+	low    turn   // what the row says: nobody before this is parked
+	parked []turn // the first of the parked, in order
+	more   bool   // there may be others, from the turn `from` on, only on disk
+	from   turn
 	op     uint64 // last operation that wrote rows of the key
 }
 
@@ -40,7 +40,10 @@ func (s *Store) key(l *lane, sn *snapshot, hash uint64) *orderKey {
 	if l.owners > 0 {
 		err := sn.row(ownerKey(l.id, hash), func(value []byte) error {
 			d := decoder{b: value}
-			k.owner, k.low = d.fixed(), d.fixed()
+			k.owner.seq, k.low.seq = d.fixed(), d.fixed()
+			if len(d.b) > 0 {
+				k.owner.at, k.low.at = d.int(), d.int()
+			}
 			k.row, k.more, k.from = true, true, k.low
 			return nil
 		})
@@ -61,7 +64,7 @@ func (s *Store) key(l *lane, sn *snapshot, hash uint64) *orderKey {
 func (l *lane) forgetIdleKeys(visible uint64) {
 	l.idle = slices.DeleteFunc(l.idle, func(hash uint64) bool {
 		k := l.keys[hash]
-		if k == nil || k.owner != 0 || k.leased != 0 {
+		if k == nil || k.owner.seq != 0 || k.leased != 0 {
 			return true
 		}
 		if k.op <= visible {
@@ -83,9 +86,13 @@ func (l *lane) forgetWaitingKeys(visible uint64) {
 
 // writeOwner writes the owner's row.
 func (l *lane) writeOwner(o *op, k *orderKey, hash uint64) {
-	e := encoder{b: make([]byte, 0, 20)}
-	e.fixed(k.owner)
-	e.fixed(k.low)
+	e := encoder{b: make([]byte, 0, 40)}
+	e.fixed(k.owner.seq)
+	e.fixed(k.low.seq)
+	if k.owner.at != 0 || k.low.at != 0 {
+		e.int(k.owner.at)
+		e.int(k.low.at)
+	}
 	o.put(ownerKey(l.id, hash), e.b)
 	if !k.row {
 		k.row = true
@@ -103,21 +110,27 @@ func (s *Store) admit(l *lane, sn *snapshot, o *op, k *orderKey, e entry, r reco
 		l.hold(k, e)
 		return false
 	}
-	if s.restoreOrder(l, sn, o, k, e.hash); k.owner != e.seq {
+	mine := r.turn(e.seq)
+	if s.restoreOrder(l, sn, o, k, e.hash); k.owner != mine {
 		if now, ok := l.recent[e.seq]; ok && now.record.place == inParked {
 			return false // it was the owner
 		}
 	}
-	if k.owner != 0 && k.owner != e.seq && (k.leased == k.owner || e.seq > k.owner) {
-		s.park(l, o, k, e.seq, e.hash, r)
+	if k.goesBefore(mine) {
+		s.park(l, o, k, mine, e.hash, r)
 		return false
 	}
-	s.own(l, sn, o, k, e.seq, e.hash, false)
+	s.own(l, sn, o, k, mine, e.hash, false)
 	if k.leased != 0 {
 		l.hold(k, e)
 		return false
 	}
 	return true
+}
+
+// goesBefore reports whether the owner of the key is another one than this, and goes first.
+func (k *orderKey) goesBefore(t turn) bool {
+	return k.owner.seq != 0 && k.owner != t && (k.leased == k.owner.seq || k.owner.before(t))
 }
 
 // hold keeps an entry out of the schedule until the leased one of its key is done.
@@ -145,47 +158,62 @@ func (s *Store) freed(l *lane, k *orderKey, seq uint64) bool {
 // one. r is the owner's record. The caller holds l.mu.
 func (s *Store) yield(l *lane, sn *snapshot, o *op, k *orderKey, hash uint64, r record, now int64) bool {
 	owner := k.owner
-	if len(k.parked) == 0 && k.more && k.from < owner && k.ready(sn) {
+	if len(k.parked) == 0 && k.more && k.from.before(owner) && k.ready(sn) {
 		l.readParked(sn, k, hash)
 	}
-	if len(k.parked) == 0 || k.parked[0] > owner || !s.promote(l, sn, o, k, hash, now) {
+	if len(k.parked) == 0 || owner.before(k.parked[0]) || !s.promote(l, sn, o, k, hash, now) {
 		return false
 	}
-	if k.owner > owner { // who was older is not there any more
+	if owner.before(k.owner) { // who was before it is not there any more
 		owner, k.owner = k.owner, owner
-		if r, ok, err := l.state(sn, owner); err == nil && ok {
+		if r, ok, err := l.state(sn, owner.seq); err == nil && ok {
 			s.park(l, o, k, owner, hash, r)
 		}
 		l.writeOwner(o, k, hash)
 		return false
 	}
-	o.forget(owner)
-	l.parkFromFIFO(owner, r)
+	o.forget(owner.seq)
+	l.parkFromFIFO(owner.seq, r)
 	s.park(l, o, k, owner, hash, r)
 	return true
 }
 
 // restoreOrder makes the oldest of a key its owner. It is not after a restart, if the owner had been leased when an older one was replayed.
 func (s *Store) restoreOrder(l *lane, sn *snapshot, o *op, k *orderKey, hash uint64) {
-	if k.owner == 0 || k.leased == k.owner {
+	if k.owner.seq == 0 || k.leased == k.owner.seq {
 		return
 	}
-	r, ok := l.waitingRecord(sn, k.owner)
+	r, ok := s.waitingRecord(l, sn, k.owner)
 	if ok {
 		s.yield(l, sn, o, k, hash, r, s.clock().UnixNano())
 	}
 }
 
 // waitingRecord returns the record of a delivery that waits in the schedule or the FIFO; false if it is elsewhere.
-func (l *lane) waitingRecord(sn *snapshot, seq uint64) (record, bool) {
-	r, ok, err := l.state(sn, seq)
+func (s *Store) waitingRecord(l *lane, sn *snapshot, t turn) (record, bool) {
+	r, ok, err := l.state(sn, t.seq)
 	switch {
 	case err != nil:
 		return record{}, false
+	case !ok && t.at != 0:
+		return s.firstRecord(l, sn, t.seq)
 	case !ok:
 		return record{state: queue.StatePending}, true
 	}
 	return r, r.open() && r.place == inScheduled
+}
+
+// firstRecord returns the record of a delivery to which nothing has happened, from what its event says; false if that cannot be read.
+func (s *Store) firstRecord(l *lane, sn *snapshot, seq uint64) (record, bool) {
+	_, news, err := s.event(seq)
+	if err != nil {
+		return record{}, false
+	}
+	i := slices.IndexFunc(news, func(n queue.NewDelivery) bool { return n.Destination == l.name })
+	if i < 0 {
+		return record{}, false
+	}
+	return initial(news[i], s.enqueuedAt(sn, seq)), true
 }
 
 // parkFromFIFO takes a delivery out of the window on the FIFO before it is parked.
@@ -196,44 +224,44 @@ func (l *lane) parkFromFIFO(seq uint64, r record) {
 }
 
 // own makes a delivery the owner of its key, and the one before, if any, parked. The caller has checked that it may.
-func (s *Store) own(l *lane, sn *snapshot, o *op, k *orderKey, seq, hash uint64, durable bool) {
+func (s *Store) own(l *lane, sn *snapshot, o *op, k *orderKey, t turn, hash uint64, durable bool) {
 	before := k.owner
-	k.owner = seq
-	if before != 0 && before != seq {
-		if r, ok := l.waitingRecord(sn, before); ok {
-			l.parkFromFIFO(before, r)
+	k.owner = t
+	if before.seq != 0 && before != t {
+		if r, ok := s.waitingRecord(l, sn, before); ok {
+			l.parkFromFIFO(before.seq, r)
 			s.park(l, o, k, before, hash, r)
 			durable = true
 		}
 	}
-	if before != seq && k.row || durable {
+	if before != t && k.row || durable {
 		l.writeOwner(o, k, hash)
 	}
 }
 
 // park puts a delivery behind the owner of its key.
-func (s *Store) park(l *lane, o *op, k *orderKey, seq, hash uint64, r record) {
+func (s *Store) park(l *lane, o *op, k *orderKey, t turn, hash uint64, r record) {
 	after := r
 	after.place, after.due = inParked, 0
-	l.change(o, seq, hash, r, after)
-	k.insert(seq)
-	if !k.row || seq < k.low {
-		k.low = seq
+	l.change(o, t.seq, hash, r, after)
+	k.insert(t)
+	if !k.row || t.before(k.low) {
+		k.low = t
 		l.writeOwner(o, k, hash)
 	}
 	o.keys = append(o.keys, k)
 }
 
 // insert adds a parked delivery to the window.
-func (k *orderKey) insert(seq uint64) {
-	if k.more && seq >= k.from {
+func (k *orderKey) insert(t turn) {
+	if k.more && !t.before(k.from) {
 		return
 	}
-	at, found := slices.BinarySearch(k.parked, seq)
+	at, found := slices.BinarySearchFunc(k.parked, t, turn.compare)
 	if found {
 		return
 	}
-	k.parked = slices.Insert(k.parked, at, seq)
+	k.parked = slices.Insert(k.parked, at, t)
 	if len(k.parked) > parkedWindow {
 		last := len(k.parked) - 1
 		k.more, k.from = true, k.parked[last]
@@ -241,8 +269,8 @@ func (k *orderKey) insert(seq uint64) {
 	}
 }
 
-func (k *orderKey) drop(seq uint64) {
-	if at, found := slices.BinarySearch(k.parked, seq); found {
+func (k *orderKey) drop(t turn) {
+	if at, found := slices.BinarySearchFunc(k.parked, t, turn.compare); found {
 		k.parked = slices.Delete(k.parked, at, at+1)
 	}
 }
@@ -255,12 +283,12 @@ func (s *Store) unlock(l *lane, sn *snapshot, o *op, k *orderKey, hash uint64, n
 	if s.promote(l, sn, o, k, hash, now) {
 		return true
 	}
-	k.owner = 0
+	k.owner = turn{}
 	if k.row {
 		o.del(ownerKey(l.id, hash))
 		o.count.owners--
 		o.keys = append(o.keys, k)
-		k.row, k.low = false, 0
+		k.row, k.low = false, turn{}
 		l.idle = append(l.idle, hash)
 		return false
 	}
@@ -277,12 +305,12 @@ func (s *Store) promote(l *lane, sn *snapshot, o *op, k *orderKey, hash uint64, 
 		if len(k.parked) == 0 {
 			return false
 		}
-		seq := k.parked[0]
+		t := k.parked[0]
 		k.parked = k.parked[1:]
-		r, ok, err := l.state(sn, seq)
+		r, ok, err := l.state(sn, t.seq)
 		if err != nil {
-			s.log.Error("row of a parked delivery is damaged", zap.Stringer("event", queue.ID(seq)), zap.String("destination", l.name), zap.Error(err))
-			r, ok = record{state: queue.StatePending, place: inParked}, true
+			s.log.Error("row of a parked delivery is damaged", zap.Stringer("event", queue.ID(t.seq)), zap.String("destination", l.name), zap.Error(err))
+			r, ok = record{state: queue.StatePending, place: inParked, orderAt: t.at}, true
 		}
 		if !ok || r.place != inParked {
 			continue
@@ -292,8 +320,8 @@ func (s *Store) promote(l *lane, sn *snapshot, o *op, k *orderKey, hash uint64, 
 		if r.wanted <= now {
 			after.wanted = 0
 		}
-		k.owner, k.low = seq, seq+1
-		l.change(o, seq, hash, r, after)
+		k.owner, k.low = t, t.next()
+		l.change(o, t.seq, hash, r, after)
 		l.writeOwner(o, k, hash)
 		return true
 	}
@@ -316,14 +344,14 @@ func (l *lane) readParked(sn *snapshot, k *orderKey, hash uint64) {
 	prefix := be.AppendUint64(destTable(tabParked, l.id, 8), hash)
 	n := 0
 	sn.scan(prefix, parkedKey(l.id, hash, k.from), func(key []byte, _ *badger.Item) bool {
-		if len(key) == 19 {
-			k.parked = append(k.parked, be.Uint64(key[11:]))
+		if t, ok := parkedTurn(key); ok {
+			k.parked = append(k.parked, t)
 			n++
 		}
 		return n < parkedWindow/2
 	})
 	k.more = n == parkedWindow/2
 	if k.more {
-		k.from = k.parked[len(k.parked)-1] + 1
+		k.from = k.parked[len(k.parked)-1].next()
 	}
 }

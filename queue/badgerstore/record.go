@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -32,6 +33,7 @@ type record struct {
 	replayed    bool
 	aside       bool
 	orderKey    string
+	orderAt     int64
 	last        *queue.Attempt // the last attempt; the ones before have their own rows
 }
 
@@ -39,6 +41,7 @@ const (
 	flagReplayed = 1 << iota
 	flagAside
 	flagAttempt
+	flagPlace
 )
 
 const recordVersion = 1
@@ -56,6 +59,9 @@ func (r *record) encode() []byte {
 	if r.last != nil {
 		flags |= flagAttempt
 	}
+	if r.orderAt != 0 {
+		flags |= flagPlace
+	}
 	e.byte(flags)
 	e.byte(byte(r.state))
 	e.byte(byte(r.place))
@@ -68,6 +74,9 @@ func (r *record) encode() []byte {
 	e.string(r.lastError)
 	e.int(r.settledAt)
 	e.string(r.orderKey)
+	if r.orderAt != 0 {
+		e.int(r.orderAt)
+	}
 	if r.last != nil {
 		encodeAttempt(&e, r.last)
 	}
@@ -91,6 +100,9 @@ func decodeRecord(b []byte) (record, error) {
 		orderKey:    d.string(),
 		replayed:    flags&flagReplayed != 0,
 		aside:       flags&flagAside != 0,
+	}
+	if flags&flagPlace != 0 {
+		r.orderAt = d.int()
 	}
 	if flags&flagAttempt != 0 {
 		a := decodeAttempt(&d)
@@ -138,6 +150,7 @@ func (r *record) delivery(seq uint64, destination string) queue.Delivery {
 		Destination: destination,
 		State:       r.state,
 		OrderKey:    r.orderKey,
+		OrderAt:     fromNanos(r.orderAt),
 		Attempts:    r.attempts,
 		Due:         fromNanos(r.wanted),
 		FirstTry:    fromNanos(r.firstTry),
@@ -152,11 +165,29 @@ func (r *record) delivery(seq uint64, destination string) queue.Delivery {
 // initial is the record of a delivery to which nothing has happened since it was enqueued.
 func initial(n queue.NewDelivery, enqueued int64) record {
 	r := record{state: queue.StatePending, orderKey: n.OrderKey, wanted: nanos(n.NotBefore)}
-	if timed(n.NotBefore, enqueued, hashOrder(n.OrderKey)) {
-		r.place, r.due = inScheduled, r.wanted
+	if due, scheduled := start(&n, enqueued); scheduled {
+		r.place, r.due = inScheduled, due
+	}
+	if n.OrderKey != "" {
+		r.orderAt = nanos(n.OrderAt)
 	}
 	return r
 }
+
+// turn is the place of a delivery within its order key: by OrderAt, then by the event.
+type turn struct {
+	at  int64
+	seq uint64
+}
+
+func (r *record) turn(seq uint64) turn { return turn{r.orderAt, seq} }
+
+func (t turn) compare(o turn) int { return cmp.Or(cmp.Compare(t.at, o.at), cmp.Compare(t.seq, o.seq)) }
+
+func (t turn) before(o turn) bool { return t.compare(o) < 0 }
+
+// next is the first turn after t that anybody can have.
+func (t turn) next() turn { return turn{t.at, t.seq + 1} }
 
 // hashOrder is the form in which rows keep order keys; 0 is no key. Two keys with the same hash are kept in order for no reason, and nothing else.
 func hashOrder(key string) uint64 {

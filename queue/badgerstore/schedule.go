@@ -14,6 +14,7 @@ type entry struct {
 	due   int64
 	seq   uint64
 	hash  uint64
+	at    int64  // place within the order key; 0: by seq
 	place place  // where its row is: inFIFO or inScheduled
 	once  bool   // due whatever the clock says
 	op    uint64 // the applier's operation that writes its row
@@ -126,13 +127,16 @@ func (s *schedule) refill(sn *snapshot, dest uint16) {
 }
 
 // scheduledValue is the value of a row of the schedule.
-func scheduledValue(hash uint64, once bool) []byte {
-	e := encoder{b: make([]byte, 0, 13)}
-	e.fixed(hash)
-	if once {
+func scheduledValue(of entry) []byte {
+	e := encoder{b: make([]byte, 0, 22)}
+	e.fixed(of.hash)
+	if of.once {
 		e.byte(1)
 	} else {
 		e.byte(0)
+	}
+	if of.at != 0 {
+		e.int(of.at)
 	}
 	return e.b
 }
@@ -147,6 +151,9 @@ func decodeScheduled(key []byte, item *badger.Item) (e entry, ok bool) {
 		if value, sound := unseal(key, sealed); sound {
 			d := decoder{b: value}
 			e.hash, e.once = d.fixed(), d.byte() == 1
+			if len(d.b) > 0 {
+				e.at = d.int()
+			}
 		}
 		return nil
 	})

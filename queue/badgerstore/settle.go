@@ -82,14 +82,14 @@ func (s *Store) trySettle(l *lane, n *queue.Settlement) (done bool, lost error) 
 	after.aside = (held.record.aside || n.StepAside) && !n.State.Settled()
 	var k *orderKey
 	if held.hash != 0 {
-		if k = s.key(l, sn, held.hash); k.owner == seq && (n.State.Settled() || after.aside) && !k.ready(sn) {
+		if k = s.key(l, sn, held.hash); k.owner.seq == seq && (n.State.Settled() || after.aside) && !k.ready(sn) {
 			return false, nil
 		}
 	}
 	delete(l.leases, seq)
 	delete(l.lapsed, seq)
 	if k != nil {
-		k.drop(seq) // it may have been parked after its lease ran out
+		k.drop(held.record.turn(seq)) // it may have been parked after its lease ran out
 	}
 	l.change(o, seq, held.hash, held.record, after)
 	wake := k != nil && s.pass(l, sn, o, k, held, after, now)
@@ -116,8 +116,8 @@ func (l *lane) lapsedLease(sn *snapshot, seq uint64) *lease {
 func (s *Store) pass(l *lane, sn *snapshot, o *op, k *orderKey, held *lease, after record, now int64) bool {
 	wake := s.freed(l, k, held.seq)
 	switch {
-	case k.owner != held.seq: // it had stepped aside before
-		if k.owner == 0 {
+	case k.owner.seq != held.seq: // it had stepped aside before
+		if k.owner.seq == 0 {
 			l.retire(sn, k, held.hash)
 		}
 		return wake || after.state.Settled()
@@ -128,7 +128,7 @@ func (s *Store) pass(l *lane, sn *snapshot, o *op, k *orderKey, held *lease, aft
 		return true
 	case !k.row:
 		// Those that come later in the FIFO have to know after a restart that this one comes first.
-		k.low = held.seq + 1
+		k.low = k.owner.next()
 		l.writeOwner(o, k, held.hash)
 	}
 	return wake

@@ -32,7 +32,7 @@ func (t *tail) find(seq uint64) (*queue.Event, []queue.NewDelivery, bool) {
 	p := t.pends[seq-t.first]
 	news := make([]queue.NewDelivery, len(p.deliveries))
 	for i, d := range p.deliveries {
-		news[i] = queue.NewDelivery{Destination: d.lane.name, OrderKey: d.orderKey, NotBefore: fromNanos(d.wanted)}
+		news[i] = queue.NewDelivery{Destination: d.lane.name, OrderKey: d.orderKey, NotBefore: fromNanos(d.wanted), OrderAt: fromNanos(d.place)}
 	}
 	return p.ev, news, true
 }

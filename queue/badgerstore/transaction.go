@@ -177,7 +177,7 @@ func (a *applier) addDelivery(p *pending, d *pendingDelivery) error {
 		return nil
 	}
 	key := scheduledKey(d.lane.id, d.at, p.seq)
-	if err := a.tx.set(key, seal(key, scheduledValue(0, false))); err != nil {
+	if err := a.tx.set(key, seal(key, scheduledValue(d.entry(p.seq)))); err != nil {
 		return fmt.Errorf("apply delivery: %w", err)
 	}
 	key = openKey(d.lane.id, p.seq)
@@ -359,12 +359,8 @@ func rebuildBlock(sn *snapshot, destination string, number uint64) *block {
 			continue // no event, or one that cannot be delivered anyway
 		}
 		if d, ok := ev.delivery(destination); ok {
-			if hash := hashOrder(d.OrderKey); !timed(d.NotBefore, ev.enqueued, hash) {
-				at := int64(0)
-				if hash != 0 && nanos(d.NotBefore) > ev.enqueued {
-					at = nanos(d.NotBefore)
-				}
-				b.add(seq, hash, at, ev.enqueued)
+			if at, scheduled := start(&d, ev.enqueued); !scheduled {
+				b.add(seq, hashOrder(d.OrderKey), at, ev.enqueued)
 			}
 		}
 	}

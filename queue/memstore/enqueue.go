@@ -72,12 +72,16 @@ func (s *Store) enqueue(n *queue.NewEvent, now time.Time) queue.Receipt {
 
 // addDelivery makes a pending delivery and wakes its destination.
 func (s *Store) addDelivery(e *event, n queue.NewDelivery, now time.Time) *delivery {
+	if n.OrderKey == "" {
+		n.OrderAt = time.Time{}
+	}
 	d := &delivery{
 		Delivery: queue.Delivery{
 			Event:       e.ID,
 			Destination: n.Destination,
 			State:       queue.StatePending,
 			OrderKey:    n.OrderKey,
+			OrderAt:     n.OrderAt,
 			Due:         n.NotBefore,
 		},
 		event: e,

@@ -67,6 +67,14 @@ func (d *delivery) leave(slot int) {
 
 func byID(a, b *delivery) bool { return a.Event < b.Event }
 
+// byPlace is the order within a key.
+func byPlace(a, b *delivery) bool {
+	if !a.OrderAt.Equal(b.OrderAt) {
+		return a.OrderAt.Before(b.OrderAt)
+	}
+	return byID(a, b)
+}
+
 // byTurn orders what is due at once: by the moment since which it is due, then by arrival.
 func byTurn(a, b *delivery) bool {
 	if !a.since.Equal(b.since) {

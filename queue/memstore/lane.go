@@ -12,7 +12,7 @@ type delivery struct {
 	event    *event
 	attempts []queue.Attempt
 	lane     *lane
-	line     *line // of its order key; nil if it has none
+	line     *line // of its order key; nil if it has none, or takes part in its order only later
 
 	since time.Time // it is due since then; says whose turn it is
 	aside bool      // later ones of its order key may overtake it
@@ -59,7 +59,7 @@ type line struct {
 func (l *lane) line(key string) *line {
 	n := l.lines[key]
 	if n == nil {
-		n = &line{key: key, waiting: pq{less: byID}, aside: pq{less: byDue}}
+		n = &line{key: key, waiting: pq{less: byPlace}, aside: pq{less: byDue}}
 		l.lines[key] = n
 	}
 	return n
@@ -68,12 +68,19 @@ func (l *lane) line(key string) *line {
 // begin takes in a delivery that became pending.
 func (l *lane) begin(d *delivery) {
 	d.lane = l
-	if d.OrderKey != "" {
-		d.line = l.line(d.OrderKey)
+	if d.OrderAt.IsZero() || d.Due.IsZero() {
+		l.join(d)
 	}
 	l.open.add(d)
 	l.stats.Pending++
 	l.place(d)
+}
+
+// join makes a delivery take part in the order of its key, if it has one.
+func (l *lane) join(d *delivery) {
+	if d.OrderKey != "" && d.line == nil {
+		d.line = l.line(d.OrderKey)
+	}
 }
 
 // place puts a pending delivery where it has to wait.
@@ -88,7 +95,7 @@ func (l *lane) place(d *delivery) {
 		n.aside.add(d)
 		l.advance(n)
 	default:
-		if n.front != nil && byID(d, n.front) {
+		if n.front != nil && byPlace(d, n.front) {
 			n.hideFront()
 		}
 		n.waiting.add(d)
@@ -216,6 +223,11 @@ func (l *lane) promote(now time.Time) {
 	for d := l.scheduled.top(); d != nil && !d.Due.After(now); d = l.scheduled.top() {
 		l.scheduled.take()
 		d.since = d.Due
+		if d.line == nil && d.OrderKey != "" {
+			l.join(d)
+			l.place(d) // where it comes here again if it is its turn
+			continue
+		}
 		l.ready.add(d)
 	}
 }

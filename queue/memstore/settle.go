@@ -115,6 +115,7 @@ func (s *Store) Replay(ctx context.Context, id queue.ID, destination string, ord
 	if wasSettled {
 		d.lane.begin(d)
 	} else {
+		d.lane.join(d)
 		d.lane.putBack(d)
 	}
 	s.wake(destination)

@@ -24,6 +24,8 @@ type expected struct {
 	id       queue.ID
 	dest     string
 	key      string
+	at       time.Time // place within the key; zero: by the id
+	joins    time.Time // when a delivery with a place begins to take part in the order of its key
 	received time.Time
 	state    queue.State // pending while leased, too
 	due      time.Time
@@ -76,8 +78,18 @@ func (m *model) claimable(d *expected, now time.Time) bool {
 		if o == d || o.dest != d.dest || o.key != d.key || !o.pending() {
 			return false
 		}
-		return o.leased(now) || !d.aside && !o.aside && o.id < d.id
+		// Of a replayed one and one that was held back and has not been leased yet, the one that is due first may go first.
+		free := d.replayed && !o.joins.IsZero() || o.joins.After(now)
+		return o.leased(now) || !d.aside && !o.aside && !free && o.before(d)
 	})
+}
+
+// before is the order within a key.
+func (d *expected) before(o *expected) bool {
+	if !d.at.Equal(o.at) {
+		return d.at.Before(o.at)
+	}
+	return d.id < o.id
 }
 
 // count is how many deliveries of a destination can be leased together: one of each key.
@@ -150,7 +162,7 @@ func (m *model) lease(c queue.Claimed, dest string, now time.Time) error {
 		return fmt.Errorf("%s was never stored for %s", c.Event.ID, dest)
 	case !m.claimable(d, now):
 		return fmt.Errorf("%s must not be leased now: %+v", c.Event.ID, *d)
-	case c.Delivery.Attempts != d.attempts || c.Delivery.SeriesTries != d.series || c.Delivery.Replayed != d.replayed || c.Delivery.OrderKey != d.key:
+	case c.Delivery.Attempts != d.attempts || c.Delivery.SeriesTries != d.series || c.Delivery.Replayed != d.replayed || c.Delivery.OrderKey != d.key || !c.Delivery.OrderAt.Equal(d.at):
 		return fmt.Errorf("%s was leased as %+v, want %+v", c.Event.ID, c.Delivery, *d)
 	case c.Lease.Token == d.token:
 		return fmt.Errorf("%s: token %d was given twice", c.Event.ID, d.token)
@@ -163,7 +175,7 @@ func (m *model) lease(c queue.Claimed, dest string, now time.Time) error {
 			}
 		}
 	}
-	d.token, d.until, d.untried = c.Lease.Token, c.Lease.Until, false
+	d.token, d.until, d.untried, d.joins = c.Lease.Token, c.Lease.Until, false, time.Time{}
 	return nil
 }
 
@@ -202,6 +214,7 @@ func (m *model) replay(id queue.ID, dest, key string, received time.Time) {
 		m.deliveries = append(m.deliveries, d)
 	}
 	d.state, d.due, d.series, d.replayed, d.aside, d.untried, d.token = queue.StatePending, time.Time{}, 0, true, false, false, 0
+	d.joins = time.Time{}
 }
 
 // reopen ends all leases.

@@ -57,7 +57,7 @@ func (r *modelRun) checkRows() {
 				state = queue.StatePending
 			}
 			if d.Destination != w.dest || state != w.state || d.Attempts != w.attempts || d.SeriesTries != w.series ||
-				d.Replayed != w.replayed || d.OrderKey != w.key {
+				d.Replayed != w.replayed || d.OrderKey != w.key || !d.OrderAt.Equal(w.at) {
 				r.Fatalf("row %+v, want %+v", d, *w)
 			}
 		}

@@ -38,6 +38,9 @@ type modelRun struct {
 	names  int             // of events so far
 }
 
+// placedKey is the order key whose deliveries have places of their own.
+const placedKey = "placed"
+
 var modelDests = []string{"a", "b", "a1"}
 
 func runModel(e *env, rt *rapid.T) {
@@ -83,9 +86,13 @@ func (r *modelRun) enqueueSome(rt *rapid.T) {
 		n.DedupKey = rapid.SampledFrom([]string{"", fmt.Sprint("own", r.names), "1", "2", "3"}).Draw(rt, "dedup key")
 		n.DedupWindow = rapid.SampledFrom([]time.Duration{2 * time.Minute, 10 * time.Minute}).Draw(rt, "window")
 		for _, d := range modelDests[:rapid.IntRange(0, len(modelDests)).Draw(rt, "destinations")] {
-			nd := queue.NewDelivery{Destination: d, OrderKey: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "order key")}
+			nd := queue.NewDelivery{Destination: d, OrderKey: rapid.SampledFrom([]string{"", "x", "y", placedKey}).Draw(rt, "order key")}
 			if rapid.IntRange(0, 5).Draw(rt, "not before") == 0 {
 				nd.NotBefore = now.Add(time.Duration(rapid.IntRange(0, 120).Draw(rt, "delay")) * time.Second)
+			}
+			if nd.OrderKey == placedKey {
+				nd.OrderAt = now.Add(-time.Duration(rapid.IntRange(0, 90).Draw(rt, "seconds ago")) * time.Second)
+				nd.NotBefore = nd.OrderAt.Add(time.Minute)
 			}
 			n.Deliveries = append(n.Deliveries, nd)
 		}
@@ -115,8 +122,11 @@ func (r *modelRun) noteReceipt(got queue.Receipt, n queue.NewEvent, now time.Tim
 	for _, nd := range n.Deliveries {
 		r.m.deliveries = append(r.m.deliveries, &expected{
 			id: got.ID, dest: nd.Destination, key: nd.OrderKey, received: n.ReceivedAt,
-			state: queue.StatePending, due: nd.NotBefore, untried: nd.NotBefore.IsZero(),
+			state: queue.StatePending, due: nd.NotBefore, untried: nd.NotBefore.IsZero(), at: nd.OrderAt,
 		})
+		if !nd.OrderAt.IsZero() {
+			r.m.deliveries[len(r.m.deliveries)-1].joins = nd.NotBefore
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ var reopenTests = []test{
 			e.Errorf("id %d was given again as %d", id, next)
 		}
 	}},
+	{"OrderOfOldIsKept", func(e *env) { drainShuffled(e, e.reopen) }},
 	{"LeasesEnd", leasesEnd},
 	{"DedupGoesOn", func(e *env) {
 		id := e.put(e.event("1", dest))[0]

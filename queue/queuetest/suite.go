@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 		{"Lease", leaseTests},
 		{"Settle", settleTests},
 		{"Order", orderTests},
+		{"OrderAt", orderAtTests},
 		{"Park", parkTests},
 		{"Replay", replayTests},
 		{"Cancel", cancelTests},
