@@ -50,6 +50,7 @@ type App struct {
 	store   StoreModule
 	metrics *metrics
 	tracers *tracers
+	keys    *cachedFetcher // of published keys; set while this configuration uses it
 
 	mu       sync.Mutex
 	sources  map[string]*Handler // by source name; filled by the handlers' Provision
@@ -97,6 +98,8 @@ func (app *App) Provision(ctx caddy.Context) error {
 	app.sources = make(map[string]*Handler)
 	app.inlines = make(map[string]*Destination)
 	app.tracers = newTracers()
+	app.keys = keyFetcher
+	app.keys.use()
 	app.metrics = registerMetrics(ctx.GetMetricsRegistry(), app)
 	if app.Retain == nil {
 		app.Retain = new(Retain)
@@ -256,6 +259,9 @@ func (app *App) Cleanup() error {
 	opened, released := app.opened, app.released
 	app.released = true
 	app.mu.Unlock()
+	if app.keys != nil && !released {
+		app.keys.release()
+	}
 	if opened == nil || released {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"go.uber.org/zap"
@@ -58,12 +57,7 @@ func (h *Handler) answerHandshake(ctx context.Context, w http.ResponseWriter, re
 // completeHandshake does what must have happened before the answer leaves: a secret is kept, an address visited, a token put where the operator finds it.
 func (h *Handler) completeHandshake(ctx context.Context, reply verifiers.Reply) error {
 	if reply.Visit != "" {
-		u, err := url.Parse(reply.Visit)
-		if err != nil {
-			return fmt.Errorf("%w: address to visit", verifiers.ErrMalformed)
-		}
-		// the provider's data pinned the host when the reply was made; a redirect must not lead elsewhere
-		if _, err := keyFetcher.Fetch(ctx, reply.Visit, func(host string) bool { return host == u.Hostname() }); err != nil {
+		if err := h.app.keys.Visit(ctx, reply.Visit, h.provider.VisitAllowed); err != nil {
 			return fmt.Errorf("visiting the confirmation address: %w", err)
 		}
 	}

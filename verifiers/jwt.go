@@ -156,7 +156,7 @@ func (s *jwtScheme) verifyToken(ctx context.Context, a *attempt, token *jose.JSO
 			if header.KeyID != "" && k.KeyID != header.KeyID {
 				continue
 			}
-			known = true
+			known = known || header.KeyID != ""
 			if !fitsAlgorithm(k.Key, header.Algorithm) {
 				continue
 			}

@@ -194,9 +194,9 @@ func (s *keySource) fetch(ctx context.Context, a *attempt, addr string, refresh 
 	return d, nil
 }
 
-// keys returns the keys that may have signed a request.
-func (s *keySource) keys(ctx context.Context, a *attempt, keyID string) ([]*key, error) {
-	d, err := s.document(ctx, a, false)
+// keys returns the keys that may have signed a request. An id that is not among them asks for a newer copy by itself.
+func (s *keySource) keys(ctx context.Context, a *attempt, keyID string, refresh bool) ([]*key, error) {
+	d, err := s.document(ctx, a, refresh)
 	if err != nil {
 		return nil, err
 	}
