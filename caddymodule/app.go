@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -270,6 +271,17 @@ func (app *App) Cleanup() error {
 		return rt.release()
 	}
 	return nil
+}
+
+// declared returns a destination of the global options.
+func (app *App) declared(name string) (*Destination, error) {
+	if d, ok := app.Destinations[name]; ok {
+		return d, nil
+	}
+	if len(app.Destinations) == 0 {
+		return nil, fmt.Errorf("destination %q is not declared: want `destination %s { ... }` in the global option webhooks, or a URL", name, name)
+	}
+	return nil, fmt.Errorf("destination %q is not declared: want one of %s, or a URL", name, strings.Join(sortedKeys(app.Destinations), ", "))
 }
 
 // routes is the table that the engine delivers by.

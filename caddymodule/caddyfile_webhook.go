@@ -18,10 +18,13 @@ func init() {
 
 func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	handler := new(Handler)
+	h.Next()
+	at := h.Token()
+	h.Prev()
 	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
-	return handler, nil
+	return handler, handler.check(h, at)
 }
 
 // UnmarshalCaddyfile reads a source. Syntax:
@@ -242,7 +245,7 @@ func (h *Handler) parseForward(d *caddyfile.Dispenser) error {
 	if len(to) == 0 {
 		return d.Err("forward: want the name of a destination, or a URL")
 	}
-	f := new(Forward)
+	f := &Forward{at: d.Token()}
 	switch {
 	case strings.Contains(to[0], "/") || strings.Contains(to[0], ":"):
 		f.Inline = &Destination{To: to}

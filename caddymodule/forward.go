@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -47,6 +48,7 @@ type Forward struct {
 	order       verifiers.Expr
 	program     *transform
 	provider    *verifiers.Provider // the source's
+	at          caddyfile.Token     // where it stands in the Caddyfile
 }
 
 // Enrich fetches JSON about an event and puts it into the payload before the event is sent. It is tried anew with every attempt.
@@ -99,14 +101,10 @@ func (f *Forward) provision(ctx caddy.Context, app *App, h *Handler) (err error)
 }
 
 // resolve finds the named destination or provisions the inline one.
-func (f *Forward) resolve(ctx caddy.Context, app *App, source string) error {
+func (f *Forward) resolve(ctx caddy.Context, app *App, source string) (err error) {
 	if f.Inline == nil {
-		d, ok := app.Destinations[f.Destination]
-		if !ok {
-			return fmt.Errorf("destination %q is not declared: want one of %v, or a URL", f.Destination, sortedKeys(app.Destinations))
-		}
-		f.destination = d
-		return nil
+		f.destination, err = app.declared(f.Destination)
+		return err
 	}
 	if f.Destination != "" {
 		return errors.New("has both a destination's name and an inline one")

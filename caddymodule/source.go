@@ -152,19 +152,25 @@ func validSourceName(name string) error {
 	return nil
 }
 
-// provisionProvider finds the provider's data, applies the changes to it and compiles it.
-func (h *Handler) provisionProvider() error {
+// spec is the provider's data with the source's changes.
+func (h *Handler) spec() (*verifiers.Spec, error) {
 	spec, err := h.app.providerSpec(h.Provider)
+	if err != nil || h.Spec == nil {
+		return spec, err
+	}
+	return spec.Merge(h.Spec), nil
+}
+
+// provisionProvider resolves the provider's data and compiles it.
+func (h *Handler) provisionProvider() error {
+	spec, err := h.spec()
 	if err != nil {
 		return err
-	}
-	if h.Spec != nil {
-		spec = spec.Merge(h.Spec)
 	}
 	if spec, err = resolveValues(spec); err != nil {
 		return err
 	}
-	h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(keyFetcher))
+	h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys))
 	return err
 }
 
@@ -208,9 +214,11 @@ func (app *App) providerSpec(id string) (*verifiers.Spec, error) {
 	return &changes, nil
 }
 
-// provisionSecrets resolves the live secrets and insists that something vouches for requests.
+// provisionSecrets resolves the live secrets.
 func (h *Handler) provisionSecrets() (err error) {
-	needs := h.provider.Spec().Needs()
+	if err := h.checkVouched(); err != nil {
+		return err
+	}
 	if h.secrets, err = newSecretSet(h.Secrets, h.logger); err != nil {
 		return err
 	}
@@ -226,6 +234,19 @@ func (h *Handler) provisionSecrets() (err error) {
 			return err
 		}
 	}
+	if err := h.secrets.require(h.provider.CheckSecret); err != nil {
+		return err
+	}
+	if n := h.secrets.literals(); n > 0 {
+		h.logger.Warn("secret stands in the configuration itself, where `caddy adapt` and the autosaved configuration show it: prefer {env.NAME} or {file./path}",
+			zap.Int("secrets", n))
+	}
+	return nil
+}
+
+// checkVouched insists that something vouches for requests.
+func (h *Handler) checkVouched() error {
+	needs := h.provider.Spec().Needs()
 	switch {
 	case needs.Unsigned && h.Token == nil && !h.UnsignedOK:
 		return fmt.Errorf("provider %s signs nothing, so anybody could send events: give the address a secret with `token path <secret>` or `token query:<name> <secret>`,"+
@@ -234,13 +255,6 @@ func (h *Handler) provisionSecrets() (err error) {
 		return fmt.Errorf("has no secret: provider %s needs `secret <%s>`", h.Provider, needs.Secret)
 	case needs.Secret == "" && len(h.Secrets) > 0:
 		return fmt.Errorf("provider %s uses no secret; remove `secret`, or use `token` for one in the address", h.Provider)
-	}
-	if err := h.secrets.require(h.provider.CheckSecret); err != nil {
-		return err
-	}
-	if n := h.secrets.literals(); n > 0 {
-		h.logger.Warn("secret stands in the configuration itself, where `caddy adapt` and the autosaved configuration show it: prefer {env.NAME} or {file./path}",
-			zap.Int("secrets", n))
 	}
 	return nil
 }
