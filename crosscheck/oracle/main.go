@@ -43,8 +43,9 @@ type question struct {
 
 // answer holds what was asked for, or why there is none.
 type answer struct {
-	Secret  string   `json:"secret,omitempty"`
-	Request *request `json:"request,omitempty"`
+	Secret  string            `json:"secret,omitempty"`
+	Params  map[string]string `json:"params,omitempty"` // values for those that the provider needs
+	Request *request          `json:"request,omitempty"`
 	// Reason is the short name of a refusal; empty: accepted.
 	Reason string `json:"reason,omitempty"`
 	// Error is set if the question cannot be answered, and says more of a refusal.
@@ -105,6 +106,7 @@ func (q *question) answer(ctx context.Context, a *answer) error {
 	}
 	switch q.Do {
 	case "secret":
+		a.Params = p.Params
 		a.Secret, err = p.NewSecret()
 		return err
 	case "sign":
