@@ -236,13 +236,17 @@ func (s *Store) oldest(l *lane, sn *snapshot) time.Time {
 	for leased := range l.leases {
 		seq = min(seq, leased)
 	}
-	l.waiting(func(e entry) {
+	note := func(e entry) {
 		if e.seq < seq && (e.place == inFIFO || e.seq > sn.seq) {
 			if _, ok := w.valid(e); ok {
 				seq = e.seq
 			}
 		}
-	})
+	}
+	l.waiting(note)
+	for _, e := range l.schedule.unseen {
+		note(e)
+	}
 	seq = min(seq, l.oldestOpen(sn))
 	if seq == ^uint64(0) {
 		return time.Time{}
