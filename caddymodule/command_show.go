@@ -206,7 +206,7 @@ func printDestinations(s *screen, destinations []destinationView) {
 	t := table{headings: []string{"DESTINATION", "STATE", "PENDING", "OLDEST", "IN FLIGHT", "DELIVERED", "DEAD", "NEXT RETRY", "TO"}}
 	for i := range destinations {
 		d := &destinations[i]
-		state := colored(green, "delivering")
+		state := colored(green, "active")
 		if d.Held {
 			state = colored(yellow, "held: "+d.HeldReason)
 			if d.HeldReason == heldBreaker {

@@ -33,7 +33,7 @@ func TestCommandsShow(t *testing.T) {
 		t.Errorf("status --json: %v %+v", err, status)
 	}
 	wantParts(t, "sources", rig.good("sources"), "payments", "stripe", "SECRET", "(literal)")
-	wantParts(t, "destinations", rig.good("destinations"), "bad", "good", "delivering", "slow", "held: paused")
+	wantParts(t, "destinations", rig.good("destinations"), "bad", "good", "active", "slow", "held: paused")
 	wantParts(t, "dead", rig.good("dead"), "bad", "status", "5", "500×5")
 	if got := rig.good("dead", "--destination", "good"); got != "No dead deliveries.\n" {
 		t.Errorf("dead: %q", got)
