@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,11 +19,9 @@ func dayOf(at int64) uint32 { return uint32(max(at, 0) / day) }
 
 // claimHash identifies a dedup key of a source.
 func claimHash(source, key string) (h [16]byte) {
-	sum := sha256.New()
-	_, _ = io.WriteString(sum, source) // a hash takes everything
-	_, _ = sum.Write([]byte{0})
-	_, _ = io.WriteString(sum, key)
-	copy(h[:], sum.Sum(nil))
+	var room [256]byte
+	sum := sha256.Sum256(append(append(append(room[:0], source...), 0), key...))
+	copy(h[:], sum[:])
 	return h
 }
 
@@ -57,11 +54,17 @@ func (s *Store) lookUp(batch []*pending, now int64) ([]sighting, error) {
 }
 
 func (s *Store) lookUpOne(p *pending, now int64) (sighting, error) {
+	days := s.days.all()
+	// In this order: whatever gets into the filters later has a higher number.
+	asOf := s.applier.appliedSeq()
+	if !slices.ContainsFunc(days, func(d claimDay) bool { return d.until > now && d.filter.mayHold(&p.claim.hash) }) {
+		return sighting{asOf: asOf}, nil
+	}
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
 	found := sighting{asOf: sn.seq}
-	for _, d := range s.days.all() {
-		if d.until <= now {
+	for _, d := range days {
+		if d.until <= now || !d.filter.mayHold(&p.claim.hash) {
 			continue
 		}
 		key := claimKey(d.day, p.claim.hash)
@@ -88,13 +91,15 @@ func (s *Store) lookUpOne(p *pending, now int64) (sighting, error) {
 
 // claimDays are the days that have claims, newest first, with the end of the last one of each. The slice is replaced, never changed.
 type claimDays struct {
-	mu   sync.Mutex // of those who replace it
-	list atomic.Pointer[[]claimDay]
+	mu      sync.Mutex // of those who replace it
+	list    atomic.Pointer[[]claimDay]
+	filters atomic.Int64 // bytes of all filters
 }
 
 type claimDay struct {
-	day   uint32
-	until int64
+	day    uint32
+	until  int64
+	filter *claimFilter
 }
 
 func (c *claimDays) all() []claimDay {
@@ -122,37 +127,48 @@ const (
 // roundUntil is how exactly the end of a day's claims is noted.
 func roundUntil(until int64) int64 { return until - until%hour + hour }
 
-// extend notes a claim.
-func (c *claimDays) extend(number uint32, until int64) {
+// note takes in a claim that is about to be made.
+func (c *claimDays) note(number uint32, claim *dedupClaim) {
+	c.extend(number, claim.until).add(&claim.hash, &c.filters)
+}
+
+// extend sees to it that a day is known to have claims that end then, and returns its filter.
+func (c *claimDays) extend(number uint32, until int64) *claimFilter {
 	until = roundUntil(until)
-	known := func() bool {
-		for _, d := range c.all() {
-			if d.day == number {
-				return d.until >= until
-			}
+	for _, d := range c.all() {
+		if d.day == number && d.until >= until {
+			return d.filter
 		}
-		return false
-	}
-	if known() {
-		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	changed := claimDay{day: number, until: until}
 	list := slices.DeleteFunc(slices.Clone(c.all()), func(d claimDay) bool {
 		if d.day == number {
-			until = max(until, d.until)
+			changed.until, changed.filter = max(until, d.until), d.filter
 		}
 		return d.day == number
 	})
-	list = append(list, claimDay{number, until})
+	if changed.filter == nil {
+		changed.filter = newClaimFilter()
+	}
+	list = append(list, changed)
 	slices.SortFunc(list, func(a, b claimDay) int { return int(b.day) - int(a.day) })
 	c.list.Store(&list)
+	return changed.filter
 }
 
 func (c *claimDays) remove(number uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := slices.DeleteFunc(slices.Clone(c.all()), func(d claimDay) bool { return d.day == number })
+	list := slices.DeleteFunc(slices.Clone(c.all()), func(d claimDay) bool {
+		if d.day == number {
+			d.filter.mu.Lock()
+			defer d.filter.mu.Unlock()
+			d.filter.drop(&c.filters)
+		}
+		return d.day == number
+	})
 	c.list.Store(&list)
 }
 

@@ -101,7 +101,12 @@ func attemptKey(seq uint64, dest uint16, number int) []byte {
 }
 
 func claimKey(day uint32, hash [16]byte) []byte {
-	return append(be.AppendUint32(append(make([]byte, 0, 21), tabClaim), day), hash[:]...)
+	return append(claimPrefix(day), hash[:]...)
+}
+
+// claimPrefix has room for the hash.
+func claimPrefix(day uint32) []byte {
+	return be.AppendUint32(append(make([]byte, 0, 21), tabClaim), day)
 }
 
 func dayKey(day uint32) []byte { return be.AppendUint32(append(make([]byte, 0, 6), prefixDay...), day) }

@@ -312,7 +312,7 @@ func (s *Store) start() error {
 		s.intake.sources[name] = &copied
 	}
 	for number, until := range state.days {
-		s.days.extend(number, until-1)
+		s.days.extend(number, until-1).complete.Store(false)
 	}
 	if err := s.copyManifest(); err != nil {
 		return err
@@ -322,9 +322,10 @@ func (s *Store) start() error {
 	}
 	s.disk.used.Store(dirSize(s.dir))
 	s.disk.keepBallast()
-	s.wg.Add(2)
+	s.wg.Add(3)
 	go s.applier.run()
 	go s.keepMarks()
+	go s.fillFilters(s.days.all())
 	go func() {
 		defer s.wg.Done()
 		s.disk.watch(s.quit)

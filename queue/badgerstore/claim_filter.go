@@ -1,0 +1,163 @@
+package badgerstore
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// claimFilter knows of which dedup keys a day has surely no claim in Badger, so that most events, which are new, need no look-up there.
+// A claim is in the filter from before its event is written to the journal, so the filter never says "none" of one that Badger holds.
+// It is a list of blocked Bloom filters, each as large as all before it together, up to a limit.
+type claimFilter struct {
+	complete atomic.Bool              // it has the claims from before the store was opened too
+	parts    atomic.Pointer[[]*bloom] // replaced, never changed; nil: there was no memory for it
+
+	mu   sync.Mutex // of those who add
+	room int        // claims that the last part still takes
+}
+
+const (
+	filterBits  = 12       // of memory for a claim: about one look-up in 150 is made in vain
+	firstFilter = 32 << 10 // bytes of the first part
+	largeFilter = 4 << 20  // bytes of a part at most
+	filterLimit = 32 << 20 // bytes of all filters of a store: some 20 million claims
+)
+
+// mayHold returns false if Badger surely holds no claim of the day with the hash.
+func (f *claimFilter) mayHold(hash *[16]byte) bool {
+	if !f.complete.Load() {
+		return true
+	}
+	parts := f.parts.Load()
+	if parts == nil {
+		return true
+	}
+	for _, b := range *parts {
+		if b.has(hash) {
+			return true
+		}
+	}
+	return false
+}
+
+// add puts a claim in. used is the memory of all filters of the store; when that is at its limit, the filter gives up its own.
+func (f *claimFilter) add(hash *[16]byte, used *atomic.Int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	parts := f.parts.Load()
+	if parts == nil {
+		return
+	}
+	list := *parts
+	if f.room == 0 {
+		size := firstFilter
+		if n := len(list); n > 0 {
+			size = min(8*len(list[n-1].words)*2, largeFilter)
+		}
+		if used.Add(int64(size)) > filterLimit {
+			used.Add(-int64(size))
+			f.drop(used)
+			return
+		}
+		list = append(list[:len(list):len(list)], &bloom{words: make([]uint64, size/8)})
+		f.parts.Store(&list)
+		f.room = size * 8 / filterBits
+	}
+	if list[len(list)-1].set(hash) {
+		f.room--
+	}
+}
+
+// drop gives the memory back. The caller holds f.mu.
+func (f *claimFilter) drop(used *atomic.Int64) {
+	parts := f.parts.Swap(nil)
+	if parts == nil {
+		return
+	}
+	for _, b := range *parts {
+		used.Add(-8 * int64(len(b.words)))
+	}
+}
+
+func newClaimFilter() *claimFilter {
+	f := new(claimFilter)
+	f.parts.Store(&[]*bloom{})
+	f.complete.Store(true)
+	return f
+}
+
+// bloom is a Bloom filter in which the bits of one hash are in one line of the processor's cache. Bits are only ever set, so it is read
+// without a lock. Its keys are cryptographic hashes, which need no further hashing.
+type bloom struct{ words []uint64 } // a power of two, at least one line
+
+const (
+	lineWords = 8
+	probes    = 7 // of 9 bits each
+)
+
+func (b *bloom) line(hash *[16]byte) []uint64 {
+	at := be.Uint64(hash[:8]) & (uint64(len(b.words))/lineWords - 1) * lineWords
+	return b.words[at : at+lineWords : at+lineWords]
+}
+
+func (b *bloom) has(hash *[16]byte) bool {
+	line := b.line(hash)
+	for i, h := 0, be.Uint64(hash[8:]); i < probes; i, h = i+1, h>>9 {
+		if atomic.LoadUint64(&line[h>>6&(lineWords-1)])&(1<<(h&63)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// set returns false if all bits were set before.
+func (b *bloom) set(hash *[16]byte) (changed bool) {
+	line := b.line(hash)
+	for i, h := 0, be.Uint64(hash[8:]); i < probes; i, h = i+1, h>>9 {
+		bit := uint64(1) << (h & 63)
+		changed = atomic.OrUint64(&line[h>>6&(lineWords-1)], bit)&bit == 0 || changed
+	}
+	return changed
+}
+
+// filterStep is how many claims are read from one snapshot.
+const filterStep = 16384
+
+// fillFilters brings the claims from before the store was opened into the filters of their days, newest day first. Until it is done
+// with a day, that day's claims are looked up in Badger.
+func (s *Store) fillFilters(days []claimDay) {
+	defer s.wg.Done()
+	for _, d := range days {
+		if !s.fillFilter(d) {
+			return
+		}
+	}
+}
+
+// fillFilter returns false if the store is being closed.
+func (s *Store) fillFilter(d claimDay) bool {
+	prefix := claimPrefix(d.day)
+	from := append([]byte(nil), prefix...)
+	for n := filterStep; n == filterStep; {
+		select {
+		case <-s.quit:
+			return false
+		default:
+		}
+		n = 0
+		sn := s.snaps.get()
+		sn.scan(prefix, from, func(key []byte, _ *badger.Item) bool {
+			var hash [16]byte
+			copy(hash[:], key[len(prefix):])
+			d.filter.add(&hash, &s.days.filters)
+			from = append(append(from[:0], key...), 0)
+			n++
+			return n < filterStep
+		})
+		s.snaps.put(sn)
+	}
+	d.filter.complete.Store(true)
+	return true
+}
