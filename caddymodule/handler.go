@@ -98,7 +98,12 @@ func (h *Handler) enqueue(ctx context.Context, events []queue.NewEvent) ([]queue
 	if err != nil {
 		return nil, err
 	}
-	return rt.store.Enqueue(ctx, events)
+	started := time.Now()
+	receipts, err := rt.store.Enqueue(ctx, events)
+	if err == nil {
+		h.app.metrics.commit.WithLabelValues(h.Name).Observe(time.Since(started).Seconds())
+	}
+	return receipts, err
 }
 
 // failure is an answer that is not the ack.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // Results of a request, as the label of caddy_webhooks_requests_total.
@@ -24,6 +26,7 @@ type metrics struct {
 	refused    *prometheus.CounterVec
 	ack        *prometheus.HistogramVec
 	verify     *prometheus.HistogramVec
+	commit     *prometheus.HistogramVec
 	secretUsed *prometheus.GaugeVec
 	secretHits *prometheus.CounterVec
 	attempts   *prometheus.CounterVec
@@ -56,6 +59,7 @@ func newMetrics() *metrics {
 		refused:    counter("refused_total", "Refused requests by reason.", "source", "reason"),
 		ack:        histogram("ack_seconds", "Time from the first byte of a request to its 2xx.", fast, "source"),
 		verify:     histogram("verify_seconds", "Time to verify a request.", []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}, "source"),
+		commit:     histogram("commit_seconds", "Time until the events of a request are durable.", fast, "source"),
 		secretUsed: gauge("secret_last_used_timestamp_seconds", "When a live secret last verified a request, by its place in the configuration.", "source", "index"),
 		secretHits: counter("secret_matches_total", "Requests that a live secret verified, by its place in the configuration.", "source", "index"),
 		attempts:   counter("attempts_total", "Attempts by outcome: delivered, or the class of the failure.", "destination", "outcome"),
@@ -66,13 +70,17 @@ func newMetrics() *metrics {
 	}
 }
 
+// collectors are those of the process.
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.requests, m.refused, m.ack, m.verify, m.commit, m.secretUsed, m.secretHits, m.attempts, m.attemptSec, m.age, m.deliveries, m.breaker,
+	}
+}
+
 // registerMetrics registers the process's collectors, and one that reads the store and engine of this configuration.
 func registerMetrics(registry *prometheus.Registry, app *App) *metrics {
 	m := processMetrics
-	for _, c := range []prometheus.Collector{
-		m.requests, m.refused, m.ack, m.verify, m.secretUsed, m.secretHits, m.attempts, m.attemptSec, m.age, m.deliveries, m.breaker,
-		&storeCollector{app: app},
-	} {
+	for _, c := range append(m.collectors(), &storeCollector{app: app}) {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			panic(err) // two collectors of this package contradict each other
@@ -92,11 +100,21 @@ var (
 	descBytes  = prometheus.NewDesc("caddy_webhooks_store_bytes", "Bytes that the store uses on disk.", nil, nil)
 	descFree   = prometheus.NewDesc("caddy_webhooks_store_free_bytes", "Bytes free on the store's disk.", nil, nil)
 	descEvents = prometheus.NewDesc("caddy_webhooks_store_events", "Events that the store keeps.", nil, nil)
+
+	descCommits   = prometheus.NewDesc("caddy_webhooks_store_commits_total", "Synced groups of events: requests that arrive together share one.", nil, nil)
+	descCommitted = prometheus.NewDesc("caddy_webhooks_store_committed_events_total", "Events in the synced groups: divided by their number, the size of a group.", nil, nil)
+	descPruned    = prometheus.NewDesc("caddy_webhooks_store_pruned_events_total", "Events that retention removed.", nil, nil)
+	descCollected = prometheus.NewDesc("caddy_webhooks_store_gc_total", "Times that space of removed events was given back to the disk.", nil, nil)
 )
+
+// storeDescs are the metrics that storeCollector makes.
+var storeDescs = []*prometheus.Desc{
+	descPending, descOldest, descDead, descBytes, descFree, descEvents, descCommits, descCommitted, descPruned, descCollected,
+}
 
 // Describe implements prometheus.Collector.
 func (c *storeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPending, descOldest, descDead, descBytes, descFree, descEvents} {
+	for _, d := range storeDescs {
 		ch <- d
 	}
 }
@@ -114,6 +132,7 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	c.collectWork(ch, rt.store.Work())
 	names := make(map[string]bool)
 	for name := range stats.Destinations {
 		names[name] = true
@@ -135,5 +154,15 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descEvents, float64(stats.Events))
 	if stats.FreeBytes >= 0 {
 		gauge(descFree, float64(stats.FreeBytes))
+	}
+}
+
+// collectWork makes the counters of the store's own work.
+func (c *storeCollector) collectWork(ch chan<- prometheus.Metric, w queue.Work) {
+	for _, counter := range []struct {
+		desc *prometheus.Desc
+		n    uint64
+	}{{descCommits, w.Commits}, {descCommitted, w.Committed}, {descPruned, w.Pruned}, {descCollected, w.Collected}} {
+		ch <- prometheus.MustNewConstMetric(counter.desc, prometheus.CounterValue, float64(counter.n))
 	}
 }

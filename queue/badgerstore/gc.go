@@ -29,6 +29,7 @@ func (s *Store) collect(ctx context.Context, pruned int) error {
 		s.collecting = true
 	}
 	if pruned > 0 {
+		s.work.pruned.Add(uint64(pruned))
 		s.collecting = true
 	}
 	for until := s.clock().Add(gcBudget); s.collecting && !s.clock().After(until); {
@@ -43,6 +44,7 @@ func (s *Store) collect(ctx context.Context, pruned int) error {
 		if err != nil {
 			return fmt.Errorf("collect value log: %w", err)
 		}
+		s.work.collected.Add(1)
 	}
 	return nil
 }

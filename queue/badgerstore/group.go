@@ -158,6 +158,8 @@ func (s *Store) write(g *group) {
 	clear(w.records)
 	switch {
 	case err == nil:
+		s.work.commits.Add(1)
+		s.work.committed.Add(uint64(len(g.pends)))
 		s.handOn(g)
 	case errors.Is(err, queue.ErrFull):
 		g.err = fmt.Errorf("enqueue: %w", err)

@@ -82,6 +82,7 @@ type Store struct {
 	garbage     int64 // bytes of the events pruned since the tree was last compacted as a whole, about
 	collecting  bool  // the value log may have files worth rewriting
 
+	work       work
 	firstEvent atomic.Uint64 // no event with a lower number is stored
 	damaged    atomic.Uint64
 	wg         sync.WaitGroup

@@ -64,3 +64,11 @@ func (s *Store) Meta(ctx context.Context, key string) (value []byte, err error) 
 func (s *Store) ListMeta(ctx context.Context, prefix, after string, fn func(key string, value []byte) bool) error {
 	return call(s, func(q queue.Metadata) error { return q.ListMeta(ctx, prefix, after, fn) })
 }
+
+// Work implements queue.Meter; zero while there is no store that counts.
+func (s *Store) Work() (w queue.Work) {
+	if err := call(s, func(q queue.Meter) error { w = q.Work(); return nil }); err != nil {
+		return queue.Work{} // a closed store has done nothing, and one that does not count has nothing to tell
+	}
+	return w
+}
