@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 // applier carries everything into Badger, in the order in which it was pushed, in transactions as large as what has come together.
@@ -235,8 +233,7 @@ func (a *applier) publish(t *transaction) {
 		return // it is being read
 	}
 	if err := s.journal.release(a.state.seq); err != nil {
-		// Nothing is lost by it: the segments are read again at the next start.
-		s.log.Warn("journal segments were not freed", zap.Error(err))
+		s.fail(err)
 	}
 }
 

@@ -51,6 +51,9 @@ func (s *Store) checkFiles(db string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.dropUnborn(db); err != nil {
+		return err
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if len(tables)+len(logs) > 0 {
@@ -71,6 +74,34 @@ func (s *Store) checkFiles(db string) error {
 		return err
 	}
 	return s.setAside(tables, m)
+}
+
+// dropUnborn removes the newest memtable log and the newest value log file if they are empty: a crash has come between their making and
+// their first byte, and Badger does not open a database with such files. An empty one that is not the newest has lost what was in it.
+func (s *Store) dropUnborn(db string) error {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		paths, err := filepath.Glob(filepath.Join(db, pattern))
+		if err != nil {
+			return err
+		}
+		slices.Sort(paths) // the numbers have leading zeros
+		for i, path := range paths {
+			info, err := os.Stat(path)
+			if err != nil {
+				return fmt.Errorf("look at the database: %w", err)
+			}
+			if info.Size() > 0 {
+				continue
+			}
+			if i+1 < len(paths) {
+				return fmt.Errorf("%w: %s is empty, and it is not the newest of its kind%s", queue.ErrDamaged, path, wayOut)
+			}
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("remove empty file: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // compareManifest refuses a manifest that has lost its end since it was last copied.
@@ -205,7 +236,11 @@ func decodeMark(b []byte) (seq, commits uint64, ok bool) {
 
 // writeMark writes the high-water mark if it has moved.
 func (s *Store) writeMark() error {
-	mark := encodeMark(s.promised.Load(), s.applier.commits.Load())
+	promised := s.promised.Load()
+	if s.o.NoSync {
+		promised = s.applier.appliedSeq() // what is only in the journal may be lost without anything being wrong
+	}
+	mark := encodeMark(promised, s.applier.commits.Load())
 	s.markMu.Lock()
 	defer s.markMu.Unlock()
 	if bytes.Equal(mark, s.marked) {

@@ -138,7 +138,7 @@ func (j *journal) rotate(base uint64) error {
 	if p.err != nil {
 		return fmt.Errorf("new journal segment: %w: %w", queue.ErrFull, p.err)
 	}
-	info, err := newSegmentInfo(base, len(j.key) > 0)
+	info, err := newSegmentInfo(base, len(j.key) > 0, j.noSync)
 	if err != nil {
 		return err
 	}
@@ -148,6 +148,12 @@ func (j *journal) rotate(base uint64) error {
 	}
 	if next.cap, err = p.file.Size(); err != nil {
 		return fmt.Errorf("new journal segment: %w", err)
+	}
+	if c := j.cur; c != nil && j.noSync {
+		// So that a power cut takes only the end of the newest segment, and leaves no hole before it.
+		if err := c.file.Sync(); err != nil {
+			return fmt.Errorf("sync journal %s: %w", c.path, err)
+		}
 	}
 	if _, err := p.file.WriteAt(info.encode(), 0); err != nil {
 		return fmt.Errorf("write header of new journal segment: %w", err)
@@ -187,25 +193,16 @@ func (j *journal) sealCurrent() error {
 	return nil
 }
 
-// release frees the segments of which Badger holds everything, up to the event with the number applied.
+// release frees the segments of which Badger holds everything, up to the event with the number applied. After an error the journal must not be
+// used any more: a name that comes back after a power cut would belong to a file with other events in it.
 func (j *journal) release(applied uint64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	n := 0
-	for n < len(j.sealed) && j.sealed[n].last <= applied {
-		s := j.sealed[n]
-		n++
-		if len(j.free) >= maxFree {
-			if err := j.fs.Remove(s.path); err != nil {
-				return fmt.Errorf("remove journal segment: %w", err)
-			}
-			continue
+	for ; n < len(j.sealed) && j.sealed[n].last <= applied; n++ {
+		if err := j.freeSegment(j.sealed[n]); err != nil {
+			return err
 		}
-		free := freePath(j.dir, s.gen)
-		if err := j.fs.Rename(s.path, free); err != nil {
-			return fmt.Errorf("free journal segment: %w", err)
-		}
-		j.free = append(j.free, free)
 	}
 	if n == 0 {
 		return nil
@@ -213,6 +210,22 @@ func (j *journal) release(applied uint64) error {
 	j.sealed = j.sealed[n:]
 	// The old name is gone for good before the file gets a new header, so a bad header under that name is always damage.
 	return j.fs.SyncDir(j.dir)
+}
+
+// freeSegment keeps a segment's file to be used again, or removes it. The caller holds j.mu.
+func (j *journal) freeSegment(s doneSegment) error {
+	if len(j.free) >= maxFree {
+		if err := j.fs.Remove(s.path); err != nil {
+			return fmt.Errorf("remove journal segment: %w", err)
+		}
+		return nil
+	}
+	free := freePath(j.dir, s.gen)
+	if err := j.fs.Rename(s.path, free); err != nil {
+		return fmt.Errorf("free journal segment: %w", err)
+	}
+	j.free = append(j.free, free)
+	return nil
 }
 
 // prepareAll keeps one segment ready until the journal is closed.
@@ -263,7 +276,7 @@ func (j *journal) prepare(quick bool) prepared {
 	if path != "" {
 		return j.reuse(path)
 	}
-	info, err := newSegmentInfo(0, false)
+	info, err := newSegmentInfo(0, false, false)
 	if err != nil {
 		return prepared{err: err}
 	}

@@ -127,6 +127,8 @@ func (r *replayer) segment(s *oldSegment, limit uint64) (uint64, error) {
 		}
 		seq++
 	}
+	// The beginning of a commit that was never finished was not promised: its numbers will be given again, in another segment.
+	seq -= uint64(len(r.held))
 	r.held = r.held[:0]
 	return seq - 1, nil
 }
@@ -143,6 +145,9 @@ func (r *replayer) resync(s *oldSegment, sr *segmentReader, seq, limit uint64) (
 	}
 	if f.seq <= r.applied+1 {
 		return f, nil
+	}
+	if s.loose {
+		return nil, nil // nothing of it was promised to survive this
 	}
 	if f.seq-uint64(f.behind) > max(seq, r.applied+1) {
 		return nil, fmt.Errorf("%w: journal %s: event %s is broken, and what was written after it is intact",

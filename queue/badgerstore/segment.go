@@ -15,7 +15,7 @@ import (
 //	0  magic    8 bytes
 //	8  gen      u64       random; different each time a file is used anew
 //	16 base     u64       number of the first event
-//	24 flags    u32       flagSealed: frames are encrypted
+//	24 flags    u32       flagSealed: frames are encrypted; flagLoose: they were not synced one after the other
 //	28 reserved u32
 //	32 salt     16 bytes  of the segment's encryption key
 //	48 crc      u32       CRC32C of the bytes before it
@@ -36,6 +36,7 @@ const (
 	frameHeader   = 24
 
 	flagSealed = 1
+	flagLoose  = 2
 
 	// frameContinues marks a frame that belongs to one commit with the frame after it: both count, or none.
 	frameContinues = 1
@@ -44,15 +45,16 @@ const (
 type segmentInfo struct {
 	gen, base uint64
 	sealed    bool
+	loose     bool
 	salt      [16]byte
 }
 
-func newSegmentInfo(base uint64, sealed bool) (segmentInfo, error) {
+func newSegmentInfo(base uint64, sealed, loose bool) (segmentInfo, error) {
 	var random [24]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return segmentInfo{}, fmt.Errorf("random generation: %w", err)
 	}
-	info := segmentInfo{gen: be.Uint64(random[:]), base: base, sealed: sealed}
+	info := segmentInfo{gen: be.Uint64(random[:]), base: base, sealed: sealed, loose: loose}
 	copy(info.salt[:], random[8:])
 	return info, nil
 }
@@ -62,9 +64,14 @@ func (i *segmentInfo) encode() []byte {
 	copy(b, segmentMagic)
 	be.PutUint64(b[8:], i.gen)
 	be.PutUint64(b[16:], i.base)
+	var flags uint32
 	if i.sealed {
-		be.PutUint32(b[24:], flagSealed)
+		flags |= flagSealed
 	}
+	if i.loose {
+		flags |= flagLoose
+	}
+	be.PutUint32(b[24:], flags)
 	copy(b[32:], i.salt[:])
 	be.PutUint32(b[48:], crc32.Checksum(b[:48], castagnoli))
 	return b
@@ -76,7 +83,8 @@ func decodeSegmentInfo(b []byte) (segmentInfo, error) {
 	if len(b) < 52 || string(b[:8]) != segmentMagic || crc32.Checksum(b[:48], castagnoli) != be.Uint32(b[48:]) {
 		return segmentInfo{}, errSegmentHeader
 	}
-	i := segmentInfo{gen: be.Uint64(b[8:]), base: be.Uint64(b[16:]), sealed: be.Uint32(b[24:])&flagSealed != 0}
+	flags := be.Uint32(b[24:])
+	i := segmentInfo{gen: be.Uint64(b[8:]), base: be.Uint64(b[16:]), sealed: flags&flagSealed != 0, loose: flags&flagLoose != 0}
 	copy(i.salt[:], b[32:])
 	return i, nil
 }

@@ -156,14 +156,36 @@ func (s *Store) closeFiles() (err error) {
 		err = errors.Join(err, s.journal.close(applied))
 	}
 	s.snaps.close()
-	if s.db != nil {
-		if s.Failure() == nil && applied > 0 {
-			err = errors.Join(err, s.writeMark())
-		}
-		err = errors.Join(err, guarded(s.db.Close))
-		if err == nil {
-			err = s.copyManifest()
-		}
+	if s.db == nil {
+		return errors.Join(err, s.lock.Close())
+	}
+	if s.Failure() != nil {
+		return errors.Join(err, s.closeFailed())
+	}
+	if applied > 0 {
+		err = errors.Join(err, s.writeMark())
+	}
+	err = errors.Join(err, guarded(s.db.Close))
+	if err == nil {
+		err = s.copyManifest()
 	}
 	return errors.Join(err, s.lock.Close())
+}
+
+// closePatience is how long Close waits for the database of a store that has failed.
+const closePatience = 5 * time.Second
+
+// closeFailed closes the database of a store that has failed. Badger tries for ever to write what it has in memory, so on a disk that stays broken
+// its end may never come; then the goroutine is left to it, and with it the lock, because two databases must never work on one directory.
+func (s *Store) closeFailed() error {
+	done := make(chan error, 1)
+	go func() { done <- errors.Join(guarded(s.db.Close), s.lock.Close()) }()
+	timer := time.NewTimer(closePatience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("close %s: the disk does not take what the database has in memory; the store stays locked until it does, or the process ends", s.dir)
+	}
 }
