@@ -150,6 +150,9 @@ func (s *Store) open(ctx context.Context) error {
 	if s.lock, err = acquire(ctx, s.dir, s.o.LockWait, s.log); err != nil {
 		return err
 	}
+	if err := checkComplete(s.dir); err != nil {
+		return err
+	}
 	if err := s.disk.prepare(); err != nil {
 		return err
 	}

@@ -1,0 +1,146 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// Check reads every row and every payload of an open store and compares them with each other, as they are at one moment. It takes as long as reading
+// the whole store does, and the store goes on meanwhile; space that is given up meanwhile comes back afterwards. What it finds is in the report, an
+// error means that it could not look.
+func (s *Store) Check(ctx context.Context) (*Report, error) {
+	report := &Report{Dir: s.dir, At: s.clock().UTC(), Online: true, Encrypted: len(s.o.EncryptionKey) > 0}
+	sn, err := s.current(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	defer s.snaps.put(sn)
+	if _, err := checkRows(ctx, txnSource{sn.txn}, report); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	if n := s.Damaged(); n > 0 {
+		report.add(Finding{Level: LevelNote, Kind: "event", Text: fmt.Sprintf("%d damaged events were met since the store was opened; their deliveries are dead", n)})
+	}
+	report.finish()
+	return report, nil
+}
+
+// CheckDir reads every file of a store that nobody has open and changes none of them. Errors: [ErrNoStore], [ErrKey], one that says who has it open.
+func CheckDir(ctx context.Context, dir string, o Options) (*Report, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	lock, err := lockStore(ctx, dir, &o)
+	if err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	defer lock.Close()
+	report := &Report{Dir: dir, At: o.Clock().UTC(), Encrypted: len(o.EncryptionKey) > 0}
+	db, err := openRawDB(filepath.Join(dir, "db"), o.EncryptionKey, report)
+	if err != nil {
+		return nil, fmt.Errorf("check %s: %w", dir, err)
+	}
+	defer db.close()
+	checkMarker(dir, report)
+	c, err := checkRows(ctx, db, report)
+	if err != nil {
+		return nil, fmt.Errorf("check %s: %w", dir, err)
+	}
+	for file, n := range db.missing {
+		report.add(Finding{Kind: "value_log", File: fmt.Sprintf("db/%06d.vlog", file), Text: fmt.Sprintf("is missing, and with it %s", count(n, "payload", "payloads")), WayOut: outSalvage})
+	}
+	if c.format > formatVersion {
+		report.add(Finding{Kind: "row", Text: fmt.Sprintf("the store has format %d; this version reads format %d", c.format, formatVersion), WayOut: "use the version of Sluice that wrote it, or a newer one"})
+	}
+	last := checkJournal(dir, &o, c, report)
+	checkHighWater(dir, last, c.applied.commits, report)
+	report.finish()
+	return report, nil
+}
+
+// lockStore takes the lock of a store that is there.
+func lockStore(ctx context.Context, dir string, o *Options) (*os.File, error) {
+	if info, err := os.Stat(filepath.Join(dir, "db")); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoStore)
+	} else if err != nil {
+		return nil, err
+	}
+	return acquire(ctx, dir, o.LockWait, o.Logger)
+}
+
+func checkMarker(dir string, report *Report) {
+	if _, err := os.Stat(filepath.Join(dir, incompleteName)); err == nil {
+		report.add(Finding{Kind: "mark", File: incompleteName, Text: "a restore or a salvage into this directory was not finished", WayOut: outIncomplete})
+	}
+}
+
+// checkJournal reads the journal as opening the store does. It returns the number of the last event.
+func checkJournal(dir string, o *Options, c *checker, report *Report) uint64 {
+	last, _, err := replayJournal(readOnlyFS{}, filepath.Join(dir, "journal"), o.EncryptionKey, c.applied.seq, func(seq uint64, rec []byte) error {
+		report.Journal++
+		e, err := decodeEvent(rec, seq, true)
+		if err != nil {
+			report.add(Finding{Kind: "journal", Event: eventName(seq), Text: "its record does not match its checksum", WayOut: outSalvage})
+		} else {
+			report.Events++
+			report.Payload += int64(e.size)
+			report.Deliveries += uint64(len(e.deliveries))
+		}
+		return nil
+	})
+	if err != nil {
+		report.add(Finding{Kind: "journal", File: "journal", Text: err.Error(), WayOut: outSalvage})
+		return c.applied.seq
+	}
+	return last
+}
+
+// checkHighWater compares what was found with the high-water mark.
+func checkHighWater(dir string, seq, commits uint64, report *Report) {
+	b, err := os.ReadFile(filepath.Join(dir, markName))
+	if errors.Is(err, fs.ErrNotExist) {
+		report.add(Finding{Level: LevelNote, Kind: "mark", File: markName, Text: "is missing; whether the store has lost its newest part cannot be told"})
+		return
+	}
+	wantSeq, wantCommits, ok := decodeMark(b)
+	switch {
+	case err != nil || !ok:
+		report.add(Finding{Level: LevelNote, Kind: "mark", File: markName, Text: "is broken; whether the store has lost its newest part cannot be told"})
+	case seq < wantSeq:
+		report.add(Finding{Kind: "mark", File: markName, WayOut: outSalvage,
+			Text: fmt.Sprintf("the store went back in time: its newest event is %s, but %s was acknowledged", queue.ID(seq), queue.ID(wantSeq))})
+	case commits < wantCommits:
+		report.add(Finding{Kind: "mark", File: markName, WayOut: outSalvage,
+			Text: fmt.Sprintf("the store went back in time: %d of its commits are missing, and with them outcomes of deliveries", wantCommits-commits)})
+	}
+}
+
+// readOnlyFS reads a journal and refuses everything else.
+type readOnlyFS struct{ osFS }
+
+var errReadOnly = errors.New("nothing is written here")
+
+func (readOnlyFS) Open(path string) (file, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (readOnlyFS) Create(string) (file, error) { return nil, errReadOnly }
+
+func (readOnlyFS) Rename(string, string) error { return errReadOnly }
+
+func (readOnlyFS) Remove(string) error { return errReadOnly }
+
+func (readOnlyFS) SyncDir(string) error { return errReadOnly }
+
+// incompleteName is a file that is in a store's directory while something is being carried into it.
+const incompleteName = "INCOMPLETE"
