@@ -164,6 +164,7 @@ func (app *App) register(h *Handler) error {
 		if !other.sameConfig(h) {
 			return fmt.Errorf("source %q is configured twice with different options: give one of them another name with `name <name>`", h.Name)
 		}
+		h.secrets = other.secrets // what a handshake brings to one of them is live for both
 		return nil
 	}
 	app.sources[h.Name] = h

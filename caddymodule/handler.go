@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -30,6 +31,7 @@ type Handler struct {
 	token    *tokenGuard
 	ackReply ackReply
 	rules    sourceRules
+	adopting sync.Mutex // held while a handshake brings a secret
 }
 
 // CaddyModule returns the Caddy module information.
@@ -48,10 +50,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	if err != nil {
 		return h.fail(w, nil, err)
 	}
+	if err := h.awaitSecrets(ctx); err != nil {
+		return h.fail(w, req, err)
+	}
 	if done, err := h.answerHandshake(ctx, w, req, false); done || err != nil {
 		return h.fail(w, req, err)
 	}
-	if err := h.checkMethod(req); err != nil {
+	if err := h.checkMethod(req, false); err != nil {
 		return h.fail(w, req, err)
 	}
 	proof, err := h.verify(ctx, req)
@@ -61,9 +66,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	if done, err := h.answerHandshake(ctx, w, req, true); done || err != nil {
 		return h.fail(w, req, err)
 	}
+	if err := h.checkMethod(req, true); err != nil {
+		return h.fail(w, req, err)
+	}
 	events, err := h.normalise(req, proof, r)
 	if err != nil {
 		return h.fail(w, req, err)
+	}
+	if len(events) == 0 { // a batch without elements: there is nothing to store, and the provider need not send it again
+		return h.ack(ctx, w, started, resultAccepted, nil)
 	}
 	replies, done := h.awaitReply(events)
 	defer done()
@@ -72,6 +83,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		return h.fail(w, req, err)
 	}
 	return h.ack(ctx, w, started, h.account(w, events, receipts), replies)
+}
+
+// awaitSecrets waits until secrets that handshakes brought before a restart are live again: without them, genuine requests would be refused.
+func (h *Handler) awaitSecrets(ctx context.Context) error {
+	if !h.rules.secretByHandshake {
+		return nil
+	}
+	_, err := h.app.acquire(ctx)
+	return err
 }
 
 // verify checks the token of a source that has one, and the provider's signature.
@@ -152,6 +172,14 @@ func (h *Handler) fail(w http.ResponseWriter, req *verifiers.Request, err error)
 	}
 	if f.status == http.StatusRequestTimeout || f.status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close") // the rest of the body is not read
+	}
+	if h.ackReply.noCookies {
+		w.Header().Del("Set-Cookie")
+	}
+	if f.status == h.rules.refuseStatus && h.provider.Spec().Ack.Empty { // such a provider checks refusals as well
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(f.status)
+		return nil
 	}
 	refuse(w, f.status, retry)
 	return nil

@@ -8,14 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/verifiers"
-)
-
-// Keys of the store's metadata under which a source keeps what handshakes brought.
-const (
-	metaHandshakeSecret  = "handshake/secret/"
-	metaHandshakeSurface = "handshake/surface/"
 )
 
 // answerHandshake answers a provider's question. Signed ones are answered after verification, the others before.
@@ -40,6 +33,9 @@ func (h *Handler) answerHandshake(ctx context.Context, w http.ResponseWriter, re
 	h.tellRequest(resultHandshake, "", reply.Status, req.ClientIP)
 	h.logRequest(req, resultHandshake, "", reply.Status)
 	header := w.Header()
+	if h.ackReply.noCookies {
+		header.Del("Set-Cookie")
+	}
 	for name, value := range reply.Header {
 		header.Set(name, value)
 	}
@@ -62,16 +58,12 @@ func (h *Handler) completeHandshake(ctx context.Context, reply verifiers.Reply) 
 		}
 	}
 	if len(reply.StoreSecret) > 0 {
-		if err := h.putMeta(ctx, metaHandshakeSecret+h.Name, reply.StoreSecret); err != nil {
-			return fmt.Errorf("keeping the secret of a handshake: %w", err)
+		if err := h.adoptSecret(ctx, reply.StoreSecret); err != nil {
+			return err
 		}
-		h.secrets.add(reply.StoreSecret)
 	}
 	if reply.Surface != "" {
-		if err := h.putMeta(ctx, metaHandshakeSurface+h.Name, []byte(reply.Surface)); err != nil {
-			return fmt.Errorf("keeping the token of a handshake: %w", err)
-		}
-		h.logger.Warn("the provider asks for a token to be pasted into its dashboard: see `caddy webhooks sources`")
+		return h.surfaceToken(ctx, reply.Surface)
 	}
 	return nil
 }
@@ -82,14 +74,4 @@ func (h *Handler) putMeta(ctx context.Context, key string, value []byte) error {
 		return err
 	}
 	return rt.store.PutMeta(ctx, key, value)
-}
-
-// adoptHandshakeSecrets makes secrets live that handshakes brought before a restart.
-func (app *App) adoptHandshakeSecrets(ctx context.Context, store queue.Metadata) error {
-	return store.ListMeta(ctx, metaHandshakeSecret, "", func(key string, value []byte) bool {
-		if h, ok := app.sources[key[len(metaHandshakeSecret):]]; ok {
-			h.secrets.add(append([]byte(nil), value...))
-		}
-		return true
-	})
 }

@@ -51,6 +51,15 @@ func (g *testGateway) load(options, site string) error {
 	return caddy.Load(config, true)
 }
 
+// restart stops Caddy, which closes the store, and starts it again.
+func (g *testGateway) restart(options, site string) error {
+	http.DefaultClient.CloseIdleConnections()
+	if err := caddy.Stop(); err != nil {
+		return err
+	}
+	return g.load(options, site)
+}
+
 func (g *testGateway) caddyfile(options, site string) string {
 	return fmt.Sprintf(`{
 	admin off

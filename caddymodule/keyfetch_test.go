@@ -52,6 +52,11 @@ func startKeyServer(t *testing.T, answer http.HandlerFunc) *keyServer {
 	return s
 }
 
+// anyHost makes the server's certificate do for every host.
+func (s *keyServer) anyHost() {
+	keyFetcher.client.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com"
+}
+
 func (s *keyServer) set(answer http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +180,9 @@ func TestKeyServerOutage(t *testing.T) {
 		"off the host": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere.example.com/keys", http.StatusFound)
 		},
-		"to plain http": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://example.com/keys", http.StatusFound) },
+		"to plain http": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://example.com/keys", http.StatusFound)
+		},
 		"broken off": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte("{"))

@@ -121,9 +121,9 @@ func (h *Handler) methodKnown(method string) error {
 	return h.methodNotAllowed(method)
 }
 
-// checkMethod refuses a request that is no handshake and has a method of handshakes only.
-func (h *Handler) checkMethod(req *verifiers.Request) error {
-	if slices.Contains(h.rules.methods, req.Method) {
+// checkMethod refuses a request that is no handshake and has a method of handshakes only. Before it is verified it may still be one of those that are signed.
+func (h *Handler) checkMethod(req *verifiers.Request, verified bool) error {
+	if slices.Contains(h.rules.methods, req.Method) || !verified && slices.Contains(h.rules.signedMethods, req.Method) {
 		return nil
 	}
 	return h.methodNotAllowed(req.Method)

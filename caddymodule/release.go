@@ -21,11 +21,13 @@ func (rt *runtime) releaseRequest(ctx context.Context, app *App, id string) ([]q
 	if err != nil {
 		return nil, err
 	}
-	receipts, err := rt.store.Enqueue(ctx, events)
-	if err != nil {
-		return nil, err
+	var receipts []queue.Receipt
+	if len(events) > 0 {
+		if receipts, err = rt.store.Enqueue(ctx, events); err != nil {
+			return nil, err
+		}
 	}
-	h.logger.Info("refused request was released", zap.String("request", id), zap.Stringer("event", receipts[0].ID))
+	h.logger.Info("refused request was released", zap.String("request", id), zap.Int("events", len(receipts)))
 	return receipts, rt.quarantine.drop(ctx, id)
 }
 

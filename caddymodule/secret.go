@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"os"
@@ -159,6 +160,25 @@ func (set *secretSet) require(usable func(verifiers.Secret) error) error {
 		}
 	}
 	return nil
+}
+
+// has tells whether a value is a live secret.
+func (set *secretSet) has(value []byte) bool {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for _, s := range set.sources {
+		if subtle.ConstantTimeCompare(s.value, value) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// count says how many secrets are live.
+func (set *secretSet) count() int {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return len(set.sources)
 }
 
 // add makes a secret live that a handshake brought. It goes last, so that the indices of the configured ones stay.

@@ -91,12 +91,15 @@ type sourceRules struct {
 	publicURL        *url.URL
 	methods          []string
 	handshakeMethods []string
+	signedMethods    []string // of handshakes that are verified first
 	allow            string
 	refuseStatus     int
-	split            bool
-	dedupOff         bool
-	dedupWindow      time.Duration
-	dedupBy          *verifiers.Expr
+
+	secretByHandshake bool
+	split             bool
+	dedupOff          bool
+	dedupWindow       time.Duration
+	dedupBy           *verifiers.Expr
 }
 
 // Provision makes the source ready and registers it with the app.
@@ -263,7 +266,8 @@ func (h *Handler) provisionRules() (err error) {
 	spec := h.provider.Spec()
 	r := sourceRules{
 		deadline: spec.Deadline.Std(), maxBody: h.MaxBody, methods: spec.Methods, refuseStatus: spec.RefuseStatus,
-		split: spec.Batch != nil && spec.Batch.Default, dedupOff: spec.Dedup.Off, dedupWindow: spec.Dedup.Window.Std(),
+		secretByHandshake: spec.Needs().SecretByHandshake,
+		split:             spec.Batch != nil && spec.Batch.Default, dedupOff: spec.Dedup.Off, dedupWindow: spec.Dedup.Window.Std(),
 	}
 	if h.Deadline > 0 {
 		r.deadline = time.Duration(h.Deadline)
@@ -280,6 +284,9 @@ func (h *Handler) provisionRules() (err error) {
 			methods = []string{"POST"}
 		}
 		r.handshakeMethods = append(r.handshakeMethods, methods...)
+		if hs.Signed {
+			r.signedMethods = append(r.signedMethods, methods...)
+		}
 	}
 	all := slices.Concat(r.methods, r.handshakeMethods)
 	slices.Sort(all)

@@ -109,6 +109,9 @@ func (b *BadgerStore) options(logger *zap.Logger) badgerstore.Options {
 	}
 }
 
+// Encrypted tells whether what the store holds is encrypted at rest.
+func (b *BadgerStore) Encrypted() bool { return len(b.key) > 0 }
+
 // Open implements [StoreModule].
 func (b *BadgerStore) Open(logger *zap.Logger) (queue.Store, error) {
 	store, err := badgerstore.Open(b.dir, b.options(logger))

@@ -28,7 +28,7 @@ func (s *Spec) Needs() Needs {
 		n.SecretOptional = n.KeyFetcher || (s.JWT != nil && s.JWT.X5C != nil && s.JWT.X5C.Root != "")
 	}
 	for _, h := range s.Handshakes {
-		n.SecretByHandshake = n.SecretByHandshake || h.StoreSecret != ""
+		n.SecretByHandshake = n.SecretByHandshake || h.StoreSecret != "" || h.Surface != ""
 	}
 	for _, p := range s.Params {
 		if p.Required && p.Default == "" {

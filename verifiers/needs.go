@@ -6,7 +6,7 @@ type Needs struct {
 	Secret string
 	// SecretOptional says that keys are published: a secret, if given, is used instead.
 	SecretOptional bool
-	// SecretByHandshake says that the provider creates the secret itself in a handshake: a configuration may begin without one.
+	// SecretByHandshake says that the provider creates the secret itself and sends it in a handshake: a configuration may begin without one.
 	SecretByHandshake bool
 	// Params are the params without default that must be given.
 	Params []Param
