@@ -232,7 +232,7 @@ func (h *Handler) parseSplit(d *caddyfile.Dispenser) error {
 //	    when      <CEL expression>
 //	    format    cloudevents | cloudevents_binary | original
 //	    transform jq <program>
-//	    order     by <expr>... [park <attempts>]
+//	    order     by <expr>... [within <duration> by <expr>] [park <attempts>]
 //	    enrich    <url> {
 //	        header <name> <value>
 //	        into   <path>
@@ -318,26 +318,6 @@ func (f *Forward) parseTransform(d *caddyfile.Dispenser) error {
 		return d.WrapErr(err)
 	}
 	f.Transform = args[1]
-	return nil
-}
-
-func (f *Forward) parseOrder(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) < 2 || args[0] != "by" {
-		return d.Err("order: want `order by <expr>... [park <attempts>]`")
-	}
-	args = args[1:]
-	if n := len(args); n > 2 && args[n-2] == "park" {
-		park, err := atoiPositive(args[n-1])
-		if err != nil {
-			return d.Errf("order: invalid number of attempts '%s' after park: want 1 or more", args[n-1])
-		}
-		f.Park, args = park, args[:n-2]
-	}
-	if _, err := parseExprs(args); err != nil {
-		return d.Errf("order by: %v", err)
-	}
-	f.OrderBy = args
 	return nil
 }
 

@@ -39,6 +39,9 @@ type Forward struct {
 	// Expressions whose values together are the order key: deliveries with the same key go out one at a time, oldest first. Default: no order.
 	OrderBy []string `json:"order_by,omitempty"`
 
+	// Holds events with an order key back for a moment, to put those into their own order that arrive out of it. Default: order of arrival.
+	OrderWithin *OrderWithin `json:"order_within,omitempty"`
+
 	// After how many failed attempts a delivery lets later ones of its key pass. Default: never.
 	Park int `json:"park,omitempty"`
 
@@ -46,6 +49,7 @@ type Forward struct {
 	filter      typeFilter
 	when        *condition
 	order       verifiers.Expr
+	place       *orderPlace
 	program     *transform
 	provider    *verifiers.Provider // the source's
 	at          caddyfile.Token     // where it stands in the Caddyfile
@@ -95,6 +99,11 @@ func (f *Forward) provision(ctx caddy.Context, app *App, h *Handler) (err error)
 	if len(f.OrderBy) > 0 {
 		if f.order, err = parseExprs(f.OrderBy); err != nil {
 			return fmt.Errorf("order by: %w", err)
+		}
+	}
+	if f.OrderWithin != nil {
+		if f.place, err = f.OrderWithin.provision(len(f.OrderBy) > 0); err != nil {
+			return fmt.Errorf("order within: %w", err)
 		}
 	}
 	return f.destination.addForward(h, f)

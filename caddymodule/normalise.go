@@ -70,7 +70,7 @@ func (h *Handler) route(e *queue.NewEvent) {
 			e.Filtered = append(e.Filtered, name)
 			continue
 		}
-		e.Deliveries = append(e.Deliveries, queue.NewDelivery{Destination: name, OrderKey: f.orderKey(&e.Event)})
+		e.Deliveries = append(e.Deliveries, f.delivery(&e.Event))
 	}
 }
 

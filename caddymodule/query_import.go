@@ -224,7 +224,7 @@ func (im *importer) addDeliveries(h *Handler, e *queue.NewEvent, a *archivedEven
 			d := queue.NewDelivery{Destination: name}
 			for _, f := range h.Forwards {
 				if f.destination.name == name {
-					d.OrderKey = f.orderKey(&e.Event)
+					d = f.delivery(&e.Event)
 				}
 			}
 			e.Deliveries = append(e.Deliveries, d)
