@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -87,7 +86,7 @@ func TestCaddyfiles(t *testing.T) {
 			if formatted := caddyfile.Format(text); string(formatted) != string(text) {
 				t.Errorf("not formatted:\n%s", text)
 			}
-			setVariables(t, id, string(text))
+			setVariables(t, id)
 			adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 			config, warnings, err := adapter.Adapt(text, map[string]any{"filename": "Caddyfile"})
 			if err != nil || len(warnings) > 0 {
@@ -105,7 +104,7 @@ func TestCaddyfiles(t *testing.T) {
 }
 
 // setVariables gives the environment what a page's Caddyfile takes from it.
-func setVariables(t *testing.T, id, text string) {
+func setVariables(t *testing.T, id string) {
 	t.Helper()
 	spec, err := catalogue.Lookup(id)
 	if err != nil {
@@ -115,15 +114,15 @@ func setVariables(t *testing.T, id, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(text, "{env."+p.Variable()+"}") {
-		secret, err := sender.TrialSecret(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if secret == "" {
-			secret = "trial-token"
-		}
+	secret, err := sender.TrialSecret(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if secret != "" {
 		t.Setenv(p.Variable(), secret)
+	}
+	if p.token() {
+		t.Setenv(p.tokenVariable(), "trial-token")
 	}
 	for name, value := range sender.TrialParams(spec) {
 		t.Setenv(p.paramVariable(name), value)

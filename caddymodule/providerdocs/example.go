@@ -2,6 +2,7 @@ package providerdocs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sluice-webhooks/sluice/verifiers"
@@ -15,14 +16,16 @@ func (p *provider) Caddyfile() string {
 	id := p.spec.ID
 	var b strings.Builder
 	matcher := "/" + id
-	if p.needs.Unsigned {
+	if p.token() {
 		matcher += "/*" // the token is the last segment
 	}
 	fmt.Fprintf(&b, "hooks.example.com {\n\thandle %s {\n\t\twebhook %s {\n", matcher, id)
 	switch {
-	case p.needs.Unsigned:
-		fmt.Fprintf(&b, "\t\t\ttoken path {env.%s}\n", p.Variable())
-	case p.needs.SecretByHandshake, p.needs.SecretOptional:
+	case p.token():
+		fmt.Fprintf(&b, "\t\t\ttoken path {env.%s}\n", p.tokenVariable())
+	case p.needs.SecretOptional:
+	case p.needs.SecretByHandshake:
+		fmt.Fprintf(&b, "\t\t\tsecret {env.%s} # without this line until `caddy webhooks sources` shows it\n", p.Variable())
 	default:
 		fmt.Fprintf(&b, "\t\t\tsecret {env.%s}\n", p.Variable())
 	}
@@ -35,6 +38,15 @@ func (p *provider) Caddyfile() string {
 	fmt.Fprintf(&b, "\t\t\tforward %s\n\t\t}\n\t}\n}\n", application)
 	return b.String()
 }
+
+// token tells whether the address needs a token: nothing is signed, or anybody who knows the address could bring a secret.
+func (p *provider) token() bool { return p.needs.Unsigned || p.storesSecret() }
+
+func (p *provider) storesSecret() bool {
+	return slices.ContainsFunc(p.spec.Handshakes, func(h verifiers.Handshake) bool { return h.StoreSecret != "" })
+}
+
+func (p *provider) tokenVariable() string { return strings.ToUpper(p.spec.ID) + "_TOKEN" }
 
 // Variable is the environment variable that the page keeps the secret in.
 func (p *provider) Variable() string {
@@ -81,14 +93,14 @@ func (p *provider) trial() string {
 	text := ""
 	switch {
 	case p.needs.Unsigned:
-		to += "/$" + p.Variable()
+		to += "/$" + p.tokenVariable()
 		return "```sh\n" + line + " --to \"" + to + "\"" + p.paramFlags() + "\n```\n"
 	case p.asymmetric():
 		text = "Only the provider has the private key: make a pair of your own, and configure it as `secret` on a source for trials.\n\n"
 		line += " --secret-file private.pem"
-	case p.needs.SecretByHandshake:
+	case p.storesSecret():
 		text = "With the secret that the handshake brought:\n\n"
-		fallthrough
+		return text + "```sh\n" + line + " --secret-env " + p.Variable() + " --to \"" + to + "/$" + p.tokenVariable() + "\"\n```\n"
 	default:
 		line += " --secret-env " + p.Variable()
 	}
