@@ -36,7 +36,8 @@ func (h *Handler) check(helper httpcaddyfile.Helper, at caddyfile.Token) error {
 	return nil
 }
 
-// checkSource compiles the provider and applies the source's options to it. A provider with placeholders in its values can only be compiled where they mean something.
+// checkSource compiles the provider and applies the source's options to it. A plugin's provider, and one with
+// placeholders in its values, can only be compiled when it is provisioned.
 func (h *Handler) checkSource() error {
 	spec, err := h.spec()
 	if err != nil {
@@ -46,6 +47,9 @@ func (h *Handler) checkSource() error {
 		if isPlaceholder(value) {
 			return nil
 		}
+	}
+	if spec.Scheme == verifiers.SchemeGuest {
+		return nil
 	}
 	if h.provider, err = verifiers.Compile(spec); err != nil {
 		return fmt.Errorf("webhook %s: %w", h.Provider, err)

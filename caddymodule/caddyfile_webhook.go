@@ -42,6 +42,9 @@ func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	    max_body    <size>
 //	    public_url  <url>
 //	    split       [on|off]
+//	    verifier    {
+//	        # options of the plugin that the provider is made by
+//	    }
 //	    redact
 //	    mask        <path>...
 //	    forward     <destination>|<url>... {
@@ -98,6 +101,8 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 		return parseList(d, &h.Mask, "paths such as data.card.number")
 	case "forward":
 		return h.parseForward(d)
+	case "verifier":
+		return h.parseVerifier(d)
 	}
 	return parseSpecOption(d, h.ensureSpec(), "webhook "+h.Provider)
 }

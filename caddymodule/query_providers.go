@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/verifiers"
 	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
@@ -17,7 +19,7 @@ type providerView struct {
 	Scheme     string   `json:"scheme"`
 	Docs       string   `json:"docs,omitempty"`
 	Confidence string   `json:"confidence,omitempty"`
-	Own        bool     `json:"own,omitempty"` // defined in the configuration
+	Own        bool     `json:"own,omitempty"` // defined in the configuration or by a plugin
 	Secret     string   `json:"secret,omitempty"`
 	Unsigned   bool     `json:"unsigned,omitempty"`
 	DeadlineMS int64    `json:"deadline_ms,omitempty"` // absent: the default of 10 s
@@ -57,13 +59,19 @@ func builtInProviders() ([]providerView, error) {
 	return views, nil
 }
 
-// Providers lists the catalogue and the configuration's own providers, by id.
+// Providers lists the catalogue, the plugins' and the configuration's own providers, by id.
 func (g *gateway) Providers() ([]providerView, error) {
 	views, err := builtInProviders()
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range sortedKeys(g.app.Providers) {
+	own := sortedKeys(g.app.Providers)
+	for _, module := range caddy.GetModules(verifierNamespace) {
+		if id := module.ID.Name(); g.app.Providers[id] == nil {
+			own = append(own, id)
+		}
+	}
+	for _, id := range own {
 		spec, err := g.app.providerSpec(id)
 		if err != nil {
 			return nil, err
@@ -89,6 +97,7 @@ func (g *gateway) Provider(id string) (providerDetail, error) {
 	}
 	detail := providerDetail{providerView: newProviderView(id, spec), Spec: spec.Redacted()}
 	_, detail.Own = g.app.Providers[id]
+	detail.Own = detail.Own || spec.Scheme == verifiers.SchemeGuest
 	detail.Sources = g.providerUse()[id]
 	return detail, nil
 }

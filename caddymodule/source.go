@@ -24,6 +24,9 @@ type SourceConfig struct {
 	// Changes to the provider's data; all of it if `provider` is a bare scheme.
 	Spec *verifiers.Spec `json:"spec,omitempty"`
 
+	// The options of the plugin that the provider is made by. Default: the plugin's own.
+	VerifierRaw json.RawMessage `json:"verifier,omitempty" caddy:"namespace=webhooks.verifiers inline_key=provider"`
+
 	// The source's name in the API, the metrics and the events. Unique. Default: the provider's name.
 	Name string `json:"name,omitempty"`
 
@@ -109,7 +112,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("loading webhooks app: %w", err)
 	}
 	h.app = app.(*App)
-	if err := h.provisionProvider(); err != nil {
+	if err := h.provisionProvider(ctx); err != nil {
 		return fmt.Errorf("webhook %s: %w", h.Provider, err)
 	}
 	if h.Name == "" {
@@ -165,7 +168,7 @@ func (h *Handler) spec() (*verifiers.Spec, error) {
 }
 
 // provisionProvider resolves the provider's data and compiles it.
-func (h *Handler) provisionProvider() error {
+func (h *Handler) provisionProvider(ctx caddy.Context) error {
 	spec, err := h.spec()
 	if err != nil {
 		return err
@@ -173,7 +176,11 @@ func (h *Handler) provisionProvider() error {
 	if spec, err = resolveValues(spec); err != nil {
 		return err
 	}
-	h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys))
+	guest, err := h.provisionGuest(ctx, spec.Scheme)
+	if err != nil {
+		return err
+	}
+	h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys), guest)
 	return err
 }
 
@@ -191,10 +198,13 @@ func resolveValues(spec *verifiers.Spec) (*verifiers.Spec, error) {
 	return &resolved, nil
 }
 
-// providerSpec looks a provider up among the user's own and the catalogue's.
+// providerSpec looks a provider up among the user's own, the plugins' and the catalogue's.
 func (app *App) providerSpec(id string) (*verifiers.Spec, error) {
 	own, ok := app.Providers[id]
 	if !ok {
+		if spec, ok := lookupGuest(id); ok {
+			return spec, nil
+		}
 		spec, err := catalogue.Lookup(id)
 		if err != nil {
 			return nil, fmt.Errorf("%w; `caddy webhooks providers` lists all, and a provider of your own is made with `provider %s { ... }` in the global options", err, id)

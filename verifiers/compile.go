@@ -152,6 +152,12 @@ func (p *Provider) compileScheme() error {
 	case SchemeNone:
 		p.scheme = noneScheme{}
 		return nil
+	case SchemeGuest:
+		if p.guest == nil {
+			return fieldError("scheme", "guest: expected a verifier that is given with it")
+		}
+		p.scheme = guestScheme{p.guest}
+		return nil
 	case SchemeJWT, SchemeJWS:
 		p.scheme, err = newJWTScheme(p)
 		return err

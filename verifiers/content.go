@@ -32,7 +32,7 @@ type contentAlgorithm interface {
 var contentPlaces = []place{placeBody, placeRaw, placeJSON, placeForm, placeFormSorted, placeURL, placeQuery, placeQuerySorted, placeQueryEncoded, placeTarget}
 
 func (p *Provider) compileContent() error {
-	if p.spec.Scheme == SchemeNone || p.spec.Scheme == SchemeBasic || p.spec.Scheme == SchemeToken || p.spec.Scheme == SchemeJWT {
+	if slices.Contains([]string{SchemeNone, SchemeBasic, SchemeToken, SchemeJWT, SchemeGuest}, p.spec.Scheme) {
 		return nil
 	}
 	for i, text := range p.spec.Signed {

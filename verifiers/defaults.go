@@ -48,6 +48,8 @@ func (s *Spec) secretKind() string {
 		return s.Key.Kind
 	}
 	switch s.Scheme {
+	case SchemeGuest:
+		return ""
 	case SchemeEd25519, SchemeECDSA, SchemeRSA, SchemeRSACert:
 		return "public key"
 	case SchemeToken:

@@ -12,6 +12,7 @@ type Provider struct {
 	spec    *Spec
 	params  map[string]string
 	fetcher KeyFetcher
+	guest   Verifier // of scheme guest
 
 	scheme     scheme
 	content    []*Template // compiled Spec.Signed

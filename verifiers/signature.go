@@ -31,7 +31,7 @@ const maxNumbered = 100
 
 // usesSignature tells whether a scheme reads Spec.Signature.
 func (p *Provider) usesSignature() bool {
-	return p.spec.Scheme != SchemeNone && p.spec.Scheme != SchemeBasic
+	return p.spec.Scheme != SchemeNone && p.spec.Scheme != SchemeBasic && p.spec.Scheme != SchemeGuest
 }
 
 func (p *Provider) compileSignature() error {

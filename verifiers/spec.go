@@ -14,6 +14,7 @@ const (
 	SchemeToken      = "token"    // a shared secret sent as it is
 	SchemeBasic      = "basic"    // HTTP Basic; the secret is "user:password"
 	SchemeNone       = "none"     // unsigned
+	SchemeGuest      = "guest"    // code given with [WithVerifier]
 )
 
 // Levels of Spec.Confidence, best first.
