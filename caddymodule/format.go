@@ -155,21 +155,28 @@ func percentEncode(s string) string {
 	return b.String()
 }
 
-// hopByHop are the headers of the provider's connection and of the body's transfer; they mean nothing on another connection.
-var hopByHop = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Content-Length", "Expect",
+// hopByHop reports whether a header is one of the provider's connection or of the body's transfer; those mean nothing on another connection.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Content-Length", "Expect":
+		return true
+	}
+	return false
 }
 
+// withoutHopByHop returns a header of its own; the values are shared with h, and nobody may change them.
 func withoutHopByHop(h http.Header) http.Header {
-	out := h.Clone()
-	for _, listed := range h.Values("Connection") {
+	out := make(http.Header, len(h))
+	for name, values := range h {
+		if !hopByHop(name) {
+			out[name] = values[:len(values):len(values)]
+		}
+	}
+	for _, listed := range h["Connection"] {
 		for name := range strings.SplitSeq(listed, ",") {
 			out.Del(strings.TrimSpace(name))
 		}
-	}
-	for _, name := range hopByHop {
-		out.Del(name)
 	}
 	return out
 }

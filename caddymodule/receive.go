@@ -38,31 +38,23 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, started time.T
 }
 
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, started time.Time) ([]byte, error) {
-	tooLarge := &failure{
-		status: http.StatusRequestEntityTooLarge, result: resultRefused, reason: "too_large",
-		err: fmt.Errorf("body is larger than %d bytes", h.rules.maxBody),
-	}
 	if r.ContentLength > h.rules.maxBody {
-		return nil, tooLarge
+		return nil, h.tooLarge()
 	}
 	// a connection that cannot have a deadline (a test's, HTTP/3 in part) is bounded by Caddy's own timeouts
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(started.Add(h.rules.deadline))
-	var buf bytes.Buffer
-	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
-	}
-	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, h.rules.maxBody))
+	body, err := readWhole(http.MaxBytesReader(w, r.Body, h.rules.maxBody), r.ContentLength)
 	_ = control.SetReadDeadline(time.Time{})
 	if err == nil {
-		return buf.Bytes(), nil
+		return body, nil
 	}
 	var limit *http.MaxBytesError
 	var handlerErr caddyhttp.HandlerError
 	var netErr net.Error
 	switch {
 	case errors.As(err, &limit), errors.As(err, &handlerErr) && handlerErr.StatusCode == http.StatusRequestEntityTooLarge:
-		return nil, tooLarge
+		return nil, h.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return nil, &failure{status: http.StatusRequestTimeout, result: resultRefused, reason: "slow", err: errors.New("body did not arrive in time")}
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -71,13 +63,38 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, started time.
 	return nil, &failure{status: http.StatusBadRequest, result: resultRefused, reason: "unreadable", err: errors.New("body cannot be read")}
 }
 
+func (h *Handler) tooLarge() error {
+	return &failure{
+		status: http.StatusRequestEntityTooLarge, result: resultRefused, reason: "too_large",
+		err: fmt.Errorf("body is larger than %d bytes", h.rules.maxBody),
+	}
+}
+
+// readWhole reads a body to its end. announced is the length that it says it has, which saves memory; negative: not known.
+func readWhole(body io.Reader, announced int64) ([]byte, error) {
+	buf := make([]byte, 0, max(announced, bytes.MinRead-1)+1) // the end shows in the byte behind it
+	for {
+		n, err := body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, len(buf))
+		}
+	}
+}
+
 // originalURL is the absolute address as the sender saw it: of the request before any rewrite, with public_url in place of what a proxy in front changed.
 func (h *Handler) originalURL(r *http.Request) (*url.URL, error) {
-	orig := r
-	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
-		orig = &o
+	sent := r.URL
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
+		sent = original.URL
 	}
-	u := &url.URL{Scheme: "http", Host: r.Host, Path: orig.URL.Path, RawPath: orig.URL.RawPath, RawQuery: orig.URL.RawQuery}
+	u := &url.URL{Scheme: "http", Host: r.Host, Path: sent.Path, RawPath: sent.RawPath, RawQuery: sent.RawQuery}
 	if r.TLS != nil {
 		u.Scheme = "https"
 	}

@@ -1,0 +1,28 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+)
+
+// TestReadWhole reads bodies whose announced length is right, wrong or missing: what comes back is always what was sent, or the reader's error.
+func TestReadWhole(t *testing.T) {
+	for _, size := range []int{0, 1, 511, 512, 513, 1024, 100_000} {
+		want := bytes.Repeat([]byte("b"), size)
+		for _, announced := range []int64{-1, 0, 1, int64(size) - 1, int64(size), int64(size) + 1} {
+			for name, wrap := range map[string]func(io.Reader) io.Reader{"as it comes": iotest.DataErrReader, "byte by byte": iotest.OneByteReader} {
+				got, err := readWhole(wrap(bytes.NewReader(want)), announced)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%d bytes, %d announced, %s: got %d bytes and error %v", size, announced, name, len(got), err)
+				}
+			}
+			cutOff := io.MultiReader(bytes.NewReader(want), iotest.ErrReader(io.ErrUnexpectedEOF))
+			if _, err := readWhole(cutOff, announced); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%d bytes, %d announced, then cut off: error %v", size, announced, err)
+			}
+		}
+	}
+}
