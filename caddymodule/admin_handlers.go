@@ -172,13 +172,18 @@ func postCancel(w http.ResponseWriter, r *http.Request, g *gateway) error {
 
 func postReplay(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	p := newParams(r.URL)
-	dryRun := p.boolean("dry_run")
+	dryRun, filter := p.boolean("dry_run"), p.replayFilter()
 	if err := p.done(); err != nil {
 		return err
 	}
 	var order replayOrder
 	if err := readJSON(r, &order); err != nil {
 		return err
+	}
+	if order.Filter == nil {
+		order.Filter = filter
+	} else if filter != nil {
+		return fmt.Errorf("%w: want one filter, in the address or in the body", errBadQuery)
 	}
 	order.DryRun = order.DryRun || dryRun
 	view, err := g.Replay(r.Context(), order)

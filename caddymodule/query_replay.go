@@ -37,6 +37,18 @@ type replayFilter struct {
 	Until       time.Time     `json:"until,omitzero"`
 }
 
+// replayFilter reads the filter of a replay as a list of events has it; nil if there is none.
+func (p *params) replayFilter() *replayFilter {
+	f := &replayFilter{
+		Source: p.text("source"), Provider: p.text("provider"), Destination: p.text("destination"), Type: p.text("type"),
+		EventID: p.text("id"), States: p.states("state"), Error: p.text("error"), Since: p.time("since"), Until: p.time("until"),
+	}
+	if f.empty() {
+		return nil
+	}
+	return f
+}
+
 func (f *replayFilter) empty() bool {
 	return f == nil || f.Source == "" && f.Provider == "" && f.Destination == "" && f.Type == "" && f.EventID == "" &&
 		len(f.States) == 0 && f.Error == "" && f.Since.IsZero() && f.Until.IsZero()

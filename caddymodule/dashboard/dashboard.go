@@ -72,12 +72,38 @@ type view func(x *exchange) error
 var views = map[string]view{
 	"/":                        (*exchange).notFound,
 	"GET /{$}":                 (*exchange).overview,
+	"GET /find":                (*exchange).find,
+	"GET /live":                (*exchange).live,
+	"GET /requests":            (*exchange).requests,
 	"GET /events":              (*exchange).events,
 	"GET /events/{id}":         (*exchange).event,
 	"GET /events/{id}/payload": (*exchange).payload,
 	"POST /events/{id}/replay": (*exchange).replayEvent,
 	"POST /events/{id}/cancel": (*exchange).cancelEvent,
-	"GET /live":                (*exchange).live,
+
+	"GET /dead":                     (*exchange).dead,
+	"GET /replays":                  (*exchange).replays,
+	"GET /replays/{id}":             (*exchange).replay,
+	"POST /replays/{id}/cancel":     (*exchange).cancelReplay,
+	"GET /replay":                   (*exchange).planReplay,
+	"POST /replay":                  (*exchange).startReplay,
+	"GET /destinations":             (*exchange).destinations,
+	"GET /destination":              (*exchange).destination,
+	"POST /destination/pause":       (*exchange).pauseDestination,
+	"POST /destination/resume":      (*exchange).resumeDestination,
+	"POST /destination/test":        (*exchange).testDestination,
+	"GET /source":                   (*exchange).source,
+	"POST /source/reveal":           (*exchange).revealHandshake,
+	"GET /quarantine":               (*exchange).quarantine,
+	"GET /quarantine/{id}":          (*exchange).refused,
+	"GET /quarantine/{id}/payload":  (*exchange).refusedPayload,
+	"POST /quarantine/{id}/release": (*exchange).release,
+	"POST /quarantine/{id}/discard": (*exchange).discard,
+	"GET /providers":                (*exchange).providers,
+	"GET /providers/{id}":           (*exchange).provider,
+	"GET /send":                     (*exchange).send,
+	"POST /send":                    (*exchange).sendTest,
+	"GET /audit":                    (*exchange).audit,
 }
 
 type visitKey struct{}
@@ -162,6 +188,15 @@ func (x *exchange) render(name string, status int, page *Page) error {
 
 // redirect sends the client on after a change, to a page below the base, with a message for it to show.
 func (x *exchange) redirect(path, message string) error {
+	return x.redirectWith(path, flash{Text: message})
+}
+
+// redirectBad does the same with a message that something did not work.
+func (x *exchange) redirectBad(path, message string) error {
+	return x.redirectWith(path, flash{Text: message, Bad: true})
+}
+
+func (x *exchange) redirectWith(path string, message flash) error {
 	x.setFlash(message)
 	http.Redirect(x.w, x.r, x.visit.Base+path, http.StatusSeeOther)
 	return nil

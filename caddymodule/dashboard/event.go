@@ -43,12 +43,7 @@ func (d *eventData) Open() bool {
 
 // HeaderNames are the names of the headers in order.
 func (d *eventData) HeaderNames() []string {
-	names := make([]string, 0, len(d.Event.Header))
-	for name := range d.Event.Header {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return headerNames(d.Event.Header)
 }
 
 // step is one thing that happened to an event.
@@ -92,13 +87,18 @@ func (x *exchange) payload() error {
 	if err != nil {
 		return err
 	}
-	h := x.w.Header()
-	for name, values := range answer.Header {
-		h[name] = values
-	}
 	name := fileName(id)
 	if query.Get("format") == "normalised" {
 		name += ".cloudevent"
+	}
+	return x.download(answer, name)
+}
+
+// download hands a payload on as the API sent it, as a file of a name.
+func (x *exchange) download(answer Answer, name string) error {
+	h := x.w.Header()
+	for field, values := range answer.Header {
+		h[field] = values
 	}
 	h.Set("Content-Disposition", `attachment; filename="`+name+extension(answer.Header.Get("Content-Type"))+`"`)
 	x.w.WriteHeader(answer.Status)

@@ -15,7 +15,7 @@ import (
 // templateFuncs are what templates may call: they put values into words and decide nothing.
 var templateFuncs = template.FuncMap{
 	"time": timeTag, "ago": agoTag, "bytes": formatBytes, "count": formatCount, "ms": formatMS, "span": formatSpan, "plural": plural,
-	"join": strings.Join, "counts": formatCounts[uint64], "statuses": formatCounts[int], "percent": formatPercent, "args": templateArgs, "word": word,
+	"join": strings.Join, "counts": formatCounts[uint64], "statuses": formatCounts[int], "percent": formatPercent, "args": templateArgs, "word": word, "spark": sparkline, "rate": formatRate,
 }
 
 // timeTag writes a moment. The script of the pages puts it into the reader's zone; without it, it is in UTC.
@@ -152,10 +152,31 @@ func templateArgs(pairs ...any) (map[string]any, error) {
 	return m, nil
 }
 
+// formatRate writes a number of things in a time.
+func formatRate(n float64) string {
+	if n >= 10 || n == 0 {
+		return humanize.Comma(int64(n + 0.5))
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(n, 'f', 1, 64), ".0")
+}
+
+// firstLine is the beginning of a text that may be long.
+func firstLine(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	if len(text) > 200 {
+		text = strings.ToValidUTF8(text[:200], "") + "…"
+	}
+	return text
+}
+
 // words are what pages say for names of the API.
 var words = map[string]string{
 	"half-open": "probing", "first": "first try", "retry": "retry", "replay": "replay", "cancel_replay": "cancelled a replay", "reveal": "revealed",
-	"pause": "paused", "resume": "resumed", "cancel": "cancelled", "release": "released", "drop": "dropped",
+	"pause": "paused", "resume": "resumed", "cancel": "cancelled", "release": "released", "discard": "dropped",
+	"test_source": "sent a test event", "test_destination": "tested a destination",
+	"unsigned": "no signature", "mismatch": "wrong signature", "stale": "outside the time tolerance", "malformed": "signature cannot be read", "check": "a check failed",
+	"unreadable": "body cannot be read", "too_large": "body too large", "slow": "body came too slowly", "method": "method not allowed",
+	"store_full": "store full", "store_closed": "store closed", "store_failed": "store failed", "deadline": "not stored in time",
 	"status": "answered with a failure", "timeout": "no answer in time", "dial": "could not connect", "dns": "name did not resolve", "tls": "TLS failed",
 	"reset": "connection reset", "truncated": "answer broke off", "redirect": "answered with a redirect", "transform": "transform failed",
 	"enrich": "enrichment failed", "internal": "failed inside the gateway",

@@ -100,6 +100,8 @@ type Destination struct {
 	Cancelled     uint64    `json:"cancelled"`
 	OldestPending time.Time `json:"oldest_pending"`
 	NextDue       time.Time `json:"next_due"`
+
+	BreakerChanges []BreakerChange `json:"breaker_changes"`
 }
 
 // EventPage is one page of events.
@@ -230,6 +232,8 @@ type ReplayEstimate struct {
 	Events     int  `json:"events"`
 	Deliveries int  `json:"deliveries"`
 	Complete   bool `json:"complete"`
+
+	Destinations map[string]int `json:"destinations"`
 }
 
 // Provider is a provider as lists show it.

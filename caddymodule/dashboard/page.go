@@ -12,7 +12,10 @@ import (
 var templateFiles embed.FS
 
 // pageNames are the templates of pages; each is parsed together with the layout and the shared parts.
-var pageNames = []string{"overview", "events", "event", "problem"}
+var pageNames = []string{
+	"overview", "requests", "events", "event", "dead", "replays", "replay", "plan", "destinations", "destination", "source", "revealed",
+	"quarantine", "refused", "providers", "provider", "send", "audit", "problem",
+}
 
 // pages are the templates, by name.
 type pages struct {
@@ -52,12 +55,15 @@ type Page struct {
 	Live  string // filters of the live updates that renew it, as a query; "all" for no filter, empty for a page that stays as it is
 	Data  any    // of the view
 
+	Poll   bool // renew it now and then even if nothing is told to happen
+	Charts bool // it has charts
+
 	Base      string
 	Self      string // this page's own address
 	CSRF      string
 	User      string
 	Protected bool
-	Flash     string
+	Flash     flash
 }
 
 // fill sets what all pages have.
@@ -78,6 +84,9 @@ func (p *Page) Event(id string) string { return p.Base + "/events/" + url.PathEs
 
 // Destination is the address of a destination's page. Its name may be an address itself.
 func (p *Page) Destination(name string) string { return p.URL("destination", "name", name) }
+
+// Source is the address of a source's page.
+func (p *Page) Source(name string) string { return p.URL("source", "name", name) }
 
 // Static is the address of a static file.
 func (p *Page) Static(file string) string { return p.Base + "/static/" + staticVersion + "/" + file }
@@ -103,6 +112,18 @@ type menuEntry struct{ Name, Path, Title, Icon string }
 var menu = []menuGroup{
 	{"Watch", []menuEntry{
 		{"overview", "", "Overview", "overview"},
+		{"requests", "requests", "Requests", "requests"},
 		{"events", "events", "Events", "events"},
+	}},
+	{"Act", []menuEntry{
+		{"dead", "dead", "Dead letters", "dead"},
+		{"quarantine", "quarantine", "Quarantine", "quarantine"},
+		{"destinations", "destinations", "Destinations", "destinations"},
+		{"replays", "replays", "Replays", "replays"},
+	}},
+	{"Set up", []menuEntry{
+		{"send", "send", "Send a test", "send"},
+		{"providers", "providers", "Providers", "providers"},
+		{"audit", "audit", "Audit log", "audit"},
 	}},
 }

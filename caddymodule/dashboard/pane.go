@@ -30,16 +30,26 @@ type pane struct {
 
 // pane reads a payload in one of its forms.
 func (x *exchange) pane(id, form string) (*pane, error) {
-	answer, err := x.raw(http.MethodGet, "events/"+url.PathEscape(id)+"/payload", url.Values{"format": {form}}, nil)
+	p, err := x.payloadPane("events/"+url.PathEscape(id)+"/payload", url.Values{"format": {form}})
+	if err != nil {
+		return nil, err
+	}
+	p.Form = form
+	return p, nil
+}
+
+// payloadPane reads a payload.
+func (x *exchange) payloadPane(path string, query url.Values) (*pane, error) {
+	answer, err := x.raw(http.MethodGet, path, query, nil)
 	var problem *Problem
 	if errors.As(err, &problem) && problem.Code == "hidden" {
-		return &pane{Form: form, Hidden: problem.Detail}, nil
+		return &pane{Hidden: problem.Detail}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	p := &pane{
-		Form: form, ContentType: answer.Header.Get("Webhook-Content-Type"), Size: len(answer.Body), Body: answer.Body,
+		ContentType: answer.Header.Get("Webhook-Content-Type"), Size: len(answer.Body), Body: answer.Body,
 		Masked: answer.Header.Get("Webhook-Payload-Masked") == "true",
 	}
 	p.show()

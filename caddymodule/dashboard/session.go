@@ -70,22 +70,39 @@ func sameHost(origin, host string) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
-func (x *exchange) setFlash(message string) {
-	if message != "" {
-		x.setCookie(flashCookie, url.QueryEscape(message), 60)
+// flash is a message about a change that was made, for the next page.
+type flash struct {
+	Text string
+	Bad  bool
+}
+
+const (
+	maxFlash = 1000 // bytes
+	flashBad = "!"  // begins a cookie with bad news
+)
+
+func (x *exchange) setFlash(message flash) {
+	if message.Text == "" {
+		return
 	}
+	value := url.QueryEscape(strings.ToValidUTF8(message.Text[:min(len(message.Text), maxFlash)], ""))
+	if message.Bad {
+		value = flashBad + value
+	}
+	x.setCookie(flashCookie, value, 60)
 }
 
 // takeFlash returns the message for this page, once.
-func (x *exchange) takeFlash() string {
+func (x *exchange) takeFlash() flash {
 	c, err := x.r.Cookie(flashCookie)
 	if err != nil || x.r.Header.Get("HX-Request") != "" { // the parts of a page that renew themselves show no message
-		return ""
+		return flash{}
 	}
 	x.setCookie(flashCookie, "", -1)
-	message, err := url.QueryUnescape(c.Value)
+	value, bad := strings.CutPrefix(c.Value, flashBad)
+	text, err := url.QueryUnescape(value)
 	if err != nil {
-		return ""
+		return flash{}
 	}
-	return message
+	return flash{Text: text, Bad: bad}
 }

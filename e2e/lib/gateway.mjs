@@ -1,11 +1,12 @@
 // A Caddy with the gateway and its dashboard, on free ports and with a store of its own.
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createHmac, randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
+import { promisify } from "node:util";
 
 export const stripeSecret = "whsec_c2x1aWNlLWVuZC10by1lbmQtdGVzdA";
 export const githubSecret = "the secret of the test";
@@ -19,7 +20,9 @@ async function freePort() {
   return port;
 }
 
-function caddyfile({ port, admin, store, application }) {
+export const operator = { username: "grace", password: "the password of the test" };
+
+function caddyfile({ port, admin, store, application, password }) {
   return `{
 	admin 127.0.0.1:${admin}
 	persist_config off
@@ -84,7 +87,7 @@ http://127.0.0.1:${port}, http://localhost:${port} {
 	}
 	handle_path /admin/hooks/* {
 		basic_auth {
-			grace $2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy
+			${operator.username} ${password}
 		}
 		webhooks_dashboard
 	}
@@ -97,7 +100,9 @@ export async function startGateway({ binary, application }) {
   const directory = await mkdtemp(join(tmpdir(), "sluice-e2e-"));
   const [port, admin] = [await freePort(), await freePort()];
   const file = join(directory, "Caddyfile");
-  await writeFile(file, caddyfile({ port, admin, store: join(directory, "store"), application: application.address }));
+  const { stdout } = await promisify(execFile)(binary, ["hash-password", "--plaintext", operator.password]);
+  const write = (change = (text) => text) => writeFile(file, change(caddyfile({ port, admin, store: join(directory, "store"), application: application.address, password: stdout.trim() })));
+  await write();
   const caddy = spawn(binary, ["run", "--config", file, "--adapter", "caddyfile"], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, HOME: directory, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory } });
   let said = "";
   for (const stream of [caddy.stdout, caddy.stderr]) stream.on("data", (chunk) => { said += chunk; });
@@ -105,6 +110,7 @@ export async function startGateway({ binary, application }) {
   const origin = `http://127.0.0.1:${port}`;
   const gateway = {
     origin,
+    local: `http://localhost:${port}`,
     dashboard: `${origin}/dashboard`,
     protected: `${origin}/admin/hooks`,
     stripe: (type, object = {}, options = {}) => sendStripe(`${origin}${options.path ?? "/stripe"}`, type, object, options),
@@ -112,6 +118,10 @@ export async function startGateway({ binary, application }) {
     api: async (method, path, body) => {
       const answer = await fetch(`http://127.0.0.1:${admin}/webhooks/${path}`, { method, headers: { "Content-Type": "application/json", Origin: `http://127.0.0.1:${admin}` }, body: body && JSON.stringify(body) });
       return { status: answer.status, body: await answer.json() };
+    },
+    reload: async (change) => {
+      await write(change);
+      await promisify(execFile)(binary, ["reload", "--config", file, "--adapter", "caddyfile", "--address", `127.0.0.1:${admin}`]);
     },
     stop: async () => {
       caddy.kill("SIGTERM");

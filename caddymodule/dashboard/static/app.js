@@ -156,6 +156,10 @@ document.addEventListener("submit", (event) => {
   }
 });
 
+document.addEventListener("change", (event) => { // a choice that leads to another page at once
+  if ("submit" in event.target.dataset) event.target.form.requestSubmit();
+});
+
 document.addEventListener("input", (event) => {
   const form = event.target.closest("main form");
   if (form) form.dataset.dirty = "";
@@ -187,6 +191,12 @@ document.addEventListener("htmx:responseError", () => live.show("wait", "Cannot 
 document.addEventListener("htmx:sendError", () => live.show("wait", "Reconnecting"));
 
 Idiomorph.defaults.ignoreActiveValue = true;
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, next) => { // a chart keeps what was drawn and gets new numbers
+  if (!old.dataset?.chart) return true;
+  old.dataset.chart = next.dataset.chart;
+  old.ariaLabel = next.ariaLabel;
+  return false;
+};
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS"); // what was opened stays open
 
 localize(document);
