@@ -96,6 +96,7 @@ func (c *condition) match(vars map[string]any) (bool, error) {
 
 // eventVars is what expressions see of an event.
 func eventVars(e *queue.Event) map[string]any {
+	e = withPayload(e)
 	headers := make(map[string]any, len(e.Header))
 	for name, values := range e.Header {
 		headers[strings.ToLower(name)] = strings.Join(values, ", ")
@@ -117,7 +118,7 @@ func payloadValue(h http.Header, body []byte) any {
 // payloadJSON is the payload as JSON: as it came, or made from a form. A form field with several values becomes an array.
 func payloadJSON(h http.Header, body []byte) ([]byte, bool) {
 	contentType := h.Get("Content-Type")
-	if strings.HasPrefix(contentType, "application/x-www-form-urlencoded") {
+	if strings.HasPrefix(contentType, formType) {
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return nil, false

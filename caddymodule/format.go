@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -19,11 +20,13 @@ import (
 const (
 	formatCloudEvents       = "cloudevents"        // CloudEvents 1.0, structured JSON (the default)
 	formatCloudEventsBinary = "cloudevents_binary" // the untouched body with ce-* headers
-	formatOriginal          = "original"           // the untouched body and headers
+	formatOriginal          = "original"           // the untouched method, query, headers and body
 )
 
 // message is the request to the application in the making.
 type message struct {
+	method string
+	url    *url.URL // the destination's, with the provider's query in the original
 	header http.Header
 	body   []byte
 }
@@ -58,7 +61,7 @@ func newCloudEvent(e *queue.Event, contentType string) cloudEvent {
 	return ce
 }
 
-// render makes the message of an event. payload is the event's body, or what an enrichment or transformation made of it (then replaced is true).
+// render makes the message of an event, but for its address. payload is the event's body, or what an enrichment or transformation made of it (then replaced is true).
 func render(format string, e *queue.Event, payload []byte, replaced bool) (message, error) {
 	contentType := e.Header.Get("Content-Type")
 	if replaced {
@@ -66,14 +69,15 @@ func render(format string, e *queue.Event, payload []byte, replaced bool) (messa
 	}
 	switch format {
 	case formatOriginal:
-		m := message{header: originalHeader(e.Header), body: payload}
+		m := message{method: cmp.Or(e.Method, http.MethodPost), header: originalHeader(e.Header), body: payload}
 		if replaced {
+			m.method = http.MethodPost
 			m.header.Set("Content-Type", contentType)
 			m.header.Del("Content-Encoding")
 		}
 		return m, nil
 	case formatCloudEventsBinary:
-		m := message{header: make(http.Header, 12), body: payload}
+		m := message{method: http.MethodPost, header: make(http.Header, 12), body: payload}
 		if contentType != "" {
 			m.header.Set("Content-Type", contentType)
 		}
@@ -87,7 +91,7 @@ func render(format string, e *queue.Event, payload []byte, replaced bool) (messa
 		if err != nil {
 			return message{}, err
 		}
-		return message{header: http.Header{"Content-Type": {"application/cloudevents+json; charset=utf-8"}}, body: body}, nil
+		return message{method: http.MethodPost, header: http.Header{"Content-Type": {"application/cloudevents+json; charset=utf-8"}}, body: body}, nil
 	}
 }
 

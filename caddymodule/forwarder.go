@@ -50,6 +50,14 @@ func (d *Destination) orderKey(e *queue.Event) string { return d.forwardOf(e.Sou
 // compose builds the message; if that fails, it is nil and the result says why.
 func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message, delivery.Result) {
 	e, f := try.Event, d.forwardOf(try.Event.Source)
+	format := f.Format
+	if format == "" {
+		format = d.Format
+	}
+	untouched := format == formatOriginal && f.Enrich == nil && f.program == nil
+	if !untouched {
+		e = withPayload(e)
+	}
 	payload, replaced := e.Body, false
 	if f.Enrich != nil || f.program != nil {
 		json, ok := payloadJSON(e.Header, payload)
@@ -69,14 +77,15 @@ func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message,
 			return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: true}
 		}
 	}
-	format := f.Format
-	if format == "" {
-		format = d.Format
-	}
 	m, err := render(format, e, payload, replaced)
 	if err != nil {
 		return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: true}
 	}
+	query := ""
+	if untouched {
+		query = parseStoredURL(e.URL).RawQuery
+	}
+	m.url = withQuery(d.target, query)
 	if err := d.address(ctx, try, f, format, &m); err != nil {
 		return nil, delivery.Result{Class: delivery.ClassInternal, Error: err.Error()}
 	}
@@ -96,7 +105,7 @@ func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward
 		h.Set("Webhook-Timestamp", strconv.FormatInt(try.At.Unix(), 10))
 		h.Del("Webhook-Signature")
 	}
-	if err := d.signer.sign(m, try, f.provider, d.target); err != nil {
+	if err := d.signer.sign(m, try, f.provider); err != nil {
 		return fmt.Errorf("signing: %w", err)
 	}
 	return d.auth.authorize(ctx, try.At, h)
@@ -127,13 +136,12 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 
 // request prepares the request as Caddy's server prepares those that it received.
 func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) (*http.Request, error) {
-	target := *d.target
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(m.body))
+	req, err := http.NewRequestWithContext(ctx, m.method, m.url.String(), bytes.NewReader(m.body))
 	if err != nil {
 		return nil, fmt.Errorf("building the request: %w", err)
 	}
 	req.Header = m.header
-	req.RequestURI = target.RequestURI()
+	req.RequestURI = m.url.RequestURI()
 	req.RemoteAddr = remoteAddr(e.ClientIP)
 	repl := caddy.NewReplacer()
 	for name, value := range map[string]string{

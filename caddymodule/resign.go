@@ -82,11 +82,11 @@ func (s *outgoingSigner) try() error {
 }
 
 // sign adds the signature to a message. provider is the scheme of the event's source; nil if the source is gone.
-func (s *outgoingSigner) sign(m *message, try *delivery.Try, provider *verifiers.Provider, target *url.URL) error {
+func (s *outgoingSigner) sign(m *message, try *delivery.Try, provider *verifiers.Provider) error {
 	if s == nil {
 		return nil
 	}
-	r := &verifiers.Request{Method: http.MethodPost, URL: target, Header: m.header, Body: m.body, At: try.At}
+	r := &verifiers.Request{Method: m.method, URL: m.url, Header: m.header, Body: m.body, At: try.At}
 	if s.as == signStandard {
 		return s.signStandard(r, try)
 	}
@@ -96,7 +96,7 @@ func (s *outgoingSigner) sign(m *message, try *delivery.Try, provider *verifiers
 	if err := provider.Sign(r, s.secrets.get(try.At)[0], try.Event.EventID, try.At); err != nil {
 		return err
 	}
-	m.body = r.Body
+	m.url, m.body = r.URL, r.Body // where the provider puts its signature there
 	return nil
 }
 

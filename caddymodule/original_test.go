@@ -1,0 +1,110 @@
+package caddymodule
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// TestQueryIsForwarded sends by GET, as some providers do: everything that the event says is in the query.
+func TestQueryIsForwarded(t *testing.T) {
+	type arrived struct{ method, query, data string }
+	got := make(chan arrived, 8)
+	app := startApplication(t, func(_ http.ResponseWriter, r *http.Request) { got <- arrived{method: r.Method, query: r.URL.RawQuery} })
+	g := startGateway(t, "", `webhook messagebird_legacy {
+		secret provider_secret
+		forward `+app.URL+`/signed?tenant=7&reference=own {
+			sign provider application_secret
+		}
+		forward `+app.URL+`/structured {
+			when "event.data.status == 'delivered'"
+		}
+		forward `+app.URL+`/transformed {
+			format original
+			transform jq "{text: .recipient}"
+		}
+		forward `+app.URL+`/filtered {
+			when "event.data.status == 'failed'"
+		}
+	}`)
+	const query = "id=m1&recipient=31612345678&reference=theirs&status=delivered&statusDatetime=2026-05-01T12%3A00%3A00Z"
+	r := &verifiers.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: g.addr, Path: "/", RawQuery: query}, Header: http.Header{}, At: time.Now()}
+	scheme := provider(t, "messagebird_legacy")
+	if err := scheme.Sign(r, verifiers.NewSecret([]byte("provider_secret")), "", r.At); err != nil {
+		t.Fatal(err)
+	}
+	if resp, body := g.do(http.MethodGet, "/?"+query, r.Header, ""); resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	for _, request := range app.await(t, 3) {
+		a := <-got
+		path, rest, _ := strings.Cut(request.path, "?")
+		switch path {
+		case "/signed":
+			const want = "tenant=7&reference=own&id=m1&recipient=31612345678&status=delivered&statusDatetime=2026-05-01T12%3A00%3A00Z"
+			if rest != want || len(request.body) != 0 {
+				t.Errorf("query %q, body %q", rest, request.body)
+			}
+			u, err := url.Parse(app.URL + request.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signed := &verifiers.Request{Method: http.MethodGet, URL: u, Header: request.header, At: request.at}
+			if _, err := scheme.Verify(t.Context(), signed, []verifiers.Secret{verifiers.NewSecret([]byte("application_secret"))}); err != nil {
+				t.Errorf("signed request does not verify: %v", err)
+			}
+		case "/structured":
+			var ce struct {
+				ContentType string `json:"datacontenttype"`
+				Data        string `json:"data_base64"`
+			}
+			if err := json.Unmarshal(request.body, &ce); err != nil {
+				t.Fatal(err)
+			}
+			if data, err := base64.StdEncoding.DecodeString(ce.Data); err != nil || string(data) != query || ce.ContentType != formType {
+				t.Errorf("data %q of %s: %v", data, ce.ContentType, err)
+			}
+		case "/transformed":
+			if string(request.body) != `{"text":"31612345678"}` || rest != "" {
+				t.Errorf("query %q, body %q", rest, request.body)
+			}
+		default:
+			t.Errorf("unexpected request for %s", request.path)
+		}
+		if wantGet := a.query != ""; wantGet != (a.method == http.MethodGet) {
+			t.Errorf("%s with query %q", a.method, a.query)
+		}
+	}
+}
+
+// TestSignatureInQuery signs for an application where the provider's signature is in the query.
+func TestSignatureInQuery(t *testing.T) {
+	app := startApplication(t, nil)
+	g := startGateway(t, "", "webhook pandadoc {\n secret provider_secret\n forward "+app.URL+"/?tenant=7 {\n sign provider application_secret\n}\n}")
+	scheme := provider(t, "pandadoc")
+	r, err := scheme.Example("", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scheme.Sign(r, verifiers.NewSecret([]byte("provider_secret")), "", r.At); err != nil {
+		t.Fatal(err)
+	}
+	if resp, body := g.do(r.Method, "/?"+r.URL.RawQuery, r.Header, string(r.Body)); resp.StatusCode >= 300 {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	request := app.await(t, 1)[0]
+	u, err := url.Parse(app.URL + request.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := &verifiers.Request{Method: http.MethodPost, URL: u, Header: request.header, Body: request.body, At: request.at}
+	if _, err := scheme.Verify(t.Context(), signed, []verifiers.Secret{verifiers.NewSecret([]byte("application_secret"))}); err != nil || u.Query().Get("tenant") != "7" {
+		t.Errorf("%s does not verify: %v", u.RawQuery, err)
+	}
+}
