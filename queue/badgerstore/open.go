@@ -178,6 +178,7 @@ func (s *Store) open(ctx context.Context) error {
 func (s *Store) openDatabase(db string) error {
 	return guarded(func() (err error) {
 		if s.db, err = badger.Open(s.o.badger(db, badgerLog{s.log, s.fail})); err != nil {
+			s.db = nil // Badger returns one that it has cleaned up itself
 			if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 				return fmt.Errorf("the encryption key is not the one the store was made with: %w", err)
 			}
