@@ -65,6 +65,7 @@ var adminRoutes = map[string]map[string]endpoint{
 	"events/{id}":                {"GET": getEvent},
 	"events/{id}/payload":        {"GET": getPayload},
 	"events/{id}/cancel":         {"POST": postCancel},
+	"events/{id}/resend":         {"POST": postResend},
 	"export":                     {"GET": getExport},
 	"import":                     {"POST": postImport},
 	"replay":                     {"POST": postReplay},
@@ -123,11 +124,7 @@ func serveMethods(methods map[string]endpoint) http.HandlerFunc {
 			writeAPIProblem(w, &apiProblem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: "want " + allow})
 			return
 		}
-		limit := int64(maxAdminBody)
-		if r.URL.Path == adminPrefix+"import" {
-			limit = maxImportBody
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		r.Body = http.MaxBytesReader(w, r.Body, adminBodyLimit(r.URL.Path))
 		g, err := activeGateway(r.Context(), actorOf(r))
 		if err == nil {
 			err = serve(w, r, g)
@@ -136,6 +133,17 @@ func serveMethods(methods map[string]endpoint) http.HandlerFunc {
 			writeAPIProblem(w, problemOf(err))
 		}
 	}
+}
+
+// adminBodyLimit is how many bytes the body of a call may have.
+func adminBodyLimit(path string) int64 {
+	switch {
+	case path == adminPrefix+"import":
+		return maxImportBody
+	case strings.HasPrefix(path, adminPrefix+"events/") && strings.HasSuffix(path, "/resend"):
+		return maxResendBody
+	}
+	return maxAdminBody
 }
 
 // actorOf names who makes a call: the user of the dashboard, the client certificate's subject at the remote endpoint, else the peer's address.

@@ -169,6 +169,11 @@ func (c *adminClient) call(ctx context.Context, method, path string, query url.V
 	if err != nil {
 		return nil, err
 	}
+	return c.answer(resp, v)
+}
+
+// answer decodes an answer into v, and returns it as it came.
+func (c *adminClient) answer(resp *http.Response, v any) (json.RawMessage, error) {
 	defer resp.Body.Close()
 	if resp.Header.Get("Content-Type") != "application/json" {
 		return nil, c.stranger(resp)

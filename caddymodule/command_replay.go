@@ -28,6 +28,8 @@ type replayFlags struct {
 	rate                   float64
 	list                   bool
 	follow, cancel         string
+	edit                   bool
+	body                   string
 }
 
 func replayCommand() *cobra.Command {
@@ -36,10 +38,13 @@ func replayCommand() *cobra.Command {
 		Long: `Delivers events once more: those named by id, or those that match the filters. Dedup does not apply; the limits of the destinations do.
 
 Without --state, filters select dead deliveries, or with --to all settled ones. With ids, all deliveries of those events are meant.
-The replay runs in the gateway: breaking this command off does not stop it.`,
+The replay runs in the gateway: breaking this command off does not stop it.
+
+With --edit or --body, one event is delivered with another payload: as a new event, which names the original, and which the audit log records.`,
 		Example: `  caddy webhooks replay --destination billing --error timeout --since 6h --dry-run
   caddy webhooks replay --destination old --state held --to new --move
   caddy webhooks replay wh_hoe2wyl9j4
+  caddy webhooks replay wh_hoe2wyl9j4 --edit
   caddy webhooks replay --list`,
 	}
 	connectFlags(cmd)
@@ -51,12 +56,14 @@ The replay runs in the gateway: breaking this command off does not stop it.`,
 	f.BoolVar(&flags.move, "move", false, "With --to: cancel the deliveries where they wait")
 	f.BoolVar(&flags.all, "all", false, "Every settled delivery of every event")
 	f.Float64Var(&flags.rate, "rate", 0, "Deliveries per second (default 100)")
+	f.BoolVar(&flags.edit, "edit", false, "Edit the payload of the one event in $VISUAL or $EDITOR, and deliver that")
+	f.StringVar(&flags.body, "body", "", "Deliver the one event with the payload in this file (- for standard input)")
 	f.BoolVar(&flags.dry, "dry-run", false, "Say what would be delivered and do nothing")
 	f.BoolVar(&flags.detach, "detach", false, "Do not wait for the end")
 	f.BoolVar(&flags.list, "list", false, "List replays")
 	f.StringVar(&flags.follow, "follow", "", "Show the progress of a replay")
 	f.StringVar(&flags.cancel, "cancel", "", "Stop a replay")
-	cmd.MarkFlagsMutuallyExclusive("list", "follow", "cancel", "all")
+	cmd.MarkFlagsMutuallyExclusive("list", "follow", "cancel", "all", "edit", "body")
 	cmd.RunE = runVerb(func(cmd *cobra.Command, ids []string) error {
 		client, err := connect(cmd)
 		if err != nil {
@@ -69,6 +76,8 @@ The replay runs in the gateway: breaking this command off does not stop it.`,
 			return followReplay(cmd, client, flags.follow)
 		case flags.cancel != "":
 			return cancelReplay(cmd, client, flags.cancel, flags.dry)
+		case flags.edit || flags.body != "":
+			return resendEvent(cmd, client, ids, &flags)
 		}
 		return startReplay(cmd, client, ids, &flags)
 	})
