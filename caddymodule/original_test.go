@@ -14,7 +14,7 @@ import (
 
 // TestQueryIsForwarded sends by GET, as some providers do: everything that the event says is in the query.
 func TestQueryIsForwarded(t *testing.T) {
-	type arrived struct{ method, query, data string }
+	type arrived struct{ method, query string }
 	got := make(chan arrived, 8)
 	app := startApplication(t, func(_ http.ResponseWriter, r *http.Request) { got <- arrived{method: r.Method, query: r.URL.RawQuery} })
 	g := startGateway(t, "", `webhook messagebird_legacy {

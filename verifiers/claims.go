@@ -1,6 +1,7 @@
 package verifiers
 
 import (
+	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/ecdsa"
@@ -179,7 +180,8 @@ func (s *jwtScheme) signingKey(k *key) (jose.SignatureAlgorithm, any, error) {
 	return "", nil, fmt.Errorf("%w: the secret is not a key for %s", ErrCannotSign, strings.Join(s.spec.Algorithms, ", "))
 }
 
-// payload is what the token of a request says: the signed content, or the claims. Where the token is the whole body, the body given becomes its claims.
+// payload is what the token of a request says: the signed content, or the claims. Where the token is the whole body, the body given becomes its claims,
+// or those of the token that it is already, which is signed anew.
 func (s *jwtScheme) payload(a *attempt) ([]byte, error) {
 	if s.p.spec.Scheme == SchemeJWS && s.spec.Detached {
 		content, ok := s.detached(a)
@@ -190,7 +192,15 @@ func (s *jwtScheme) payload(a *attempt) ([]byte, error) {
 	}
 	claims := map[string]any{}
 	if s.p.sig.place == placeRaw || s.p.spec.Scheme == SchemeJWS {
-		if err := json.Unmarshal(a.r.Body, &claims); err != nil {
+		body := bytes.TrimSpace(a.r.Body)
+		if !bytes.HasPrefix(body, []byte{'{'}) {
+			if text, ok := jwtPayload(string(body)); ok {
+				body = []byte(text)
+			}
+		}
+		numbers := json.NewDecoder(bytes.NewReader(body))
+		numbers.UseNumber() // as they are written
+		if err := numbers.Decode(&claims); err != nil {
 			return nil, fmt.Errorf("%w: body is not a JSON object", ErrCannotSign)
 		}
 	}
@@ -201,7 +211,11 @@ func (s *jwtScheme) payload(a *attempt) ([]byte, error) {
 			if v == "*" {
 				v = cmp.Or(a.id, rand.Text())
 			}
-			if v != "" {
+			switch v {
+			case "":
+			case "true", "false":
+				claims[name] = v == "true" // as providers write it, and as applications ask for it
+			default:
 				claims[name] = v
 			}
 		}
