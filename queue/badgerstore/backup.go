@@ -39,6 +39,9 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (BackupInfo, error) {
 		if !ok {
 			break
 		}
+		if sn.gone(key, value) {
+			continue
+		}
 		if key[0] == tabEvent && len(key) == 9 {
 			a.info.Events++
 			if _, _, sound := splitEvent(value, be.Uint64(key[1:]), true); !sound || readErr != nil {

@@ -73,6 +73,8 @@ func readDelivery(key, sealed []byte, err error) deliveryRow {
 // events reads all events with their deliveries and attempts, side by side.
 func (c *checker) events() error {
 	events, deliveries, attempts := newBySeq(c.src, tabEvent), newBySeq(c.src, tabDelivery), newBySeq(c.src, tabAttempt)
+	stragglers := newBySeq(c.src, tabStraggler)
+	defer stragglers.rows.close()
 	defer events.rows.close()
 	defer deliveries.rows.close()
 	defer attempts.rows.close()
@@ -83,6 +85,10 @@ func (c *checker) events() error {
 		}
 		seq := events.seq()
 		c.report.Rows++
+		if c.gone(seq, events.value, stragglers) {
+			events.step()
+			continue
+		}
 		var states []deliveryRow
 		deliveries.until(seq+1, func(of uint64, key, value []byte, err error) {
 			c.report.Rows++
@@ -112,6 +118,12 @@ func (c *checker) events() error {
 	deliveries.until(^uint64(0), func(of uint64, _, _ []byte, _ error) { c.orphan(of, "the state of a delivery") })
 	attempts.until(^uint64(0), func(of uint64, _, _ []byte, _ error) { c.orphan(of, "an attempt") })
 	return nil
+}
+
+// gone reports whether an event was pruned and its row is there all the same (gone.go).
+func (c *checker) gone(seq uint64, rec []byte, stragglers *bySeq) bool {
+	stragglers.until(seq, func(uint64, []byte, []byte, error) {})
+	return isTombstone(rec) || seq < c.prunedTo && (!stragglers.ok || stragglers.seq() != seq)
 }
 
 func (c *checker) orphan(seq uint64, what string) {

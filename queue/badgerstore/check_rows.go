@@ -19,10 +19,12 @@ type checker struct {
 	report  *Report
 	format  uint64
 	applied appliedState
-	lanes   map[uint16]*laneCheck
-	names   map[string]uint16
-	unread  int // events whose record cannot be read
-	steps   int
+	// prunedTo is the pruner's mark: events before it are stragglers, or pruned.
+	prunedTo uint64
+	lanes    map[uint16]*laneCheck
+	names    map[string]uint16
+	unread   int // events whose record cannot be read
+	steps    int
 }
 
 // laneCheck is what was found of a destination.
@@ -84,6 +86,9 @@ func (c *checker) each(prefix []byte, what string, fn func(key, value []byte) er
 			return c.ctx.Err()
 		}
 		c.report.Rows++
+		if key[0] == tabUser && isTombstone(sealed) {
+			continue
+		}
 		value, sound := unseal(key, sealed)
 		if err == nil && !sound {
 			err = errors.New("does not match its checksum")
@@ -118,6 +123,8 @@ func (c *checker) meta() error {
 			c.format = d.fixed()
 		case string(key) == string(keyApplied):
 			c.applied.seq, c.applied.commits, c.applied.events = d.fixed(), d.fixed(), d.int()
+		case string(key) == string(keyPruner):
+			c.prunedTo = d.fixed()
 		case len(key) == 4 && key[1] == prefixDest[1]:
 			row, err := decodeLaneRow(value)
 			if err != nil {

@@ -25,6 +25,9 @@ func (s *Store) collect(ctx context.Context, pruned int) error {
 		if err := s.db.Flatten(1); err != nil {
 			return fmt.Errorf("compact: %w", err)
 		}
+		if err := s.sweepEvents(ctx); err != nil {
+			return fmt.Errorf("delete again what came back: %w", err)
+		}
 		s.garbage = 0
 		s.collecting = true
 	}

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -99,6 +100,9 @@ func (p *pager) run(before uint64) (err error) {
 // look adds an event to the page if the filter lets it through. ended says that all before it are too old.
 func (p *pager) look(seq uint64) (ended bool, err error) {
 	e, err := p.sn.event(seq, false)
+	if errors.Is(err, queue.ErrNotFound) {
+		return false, nil
+	}
 	if err != nil {
 		// A damaged event is shown by its number alone, so that it can be found.
 		if p.plain() {

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
@@ -27,11 +28,14 @@ func (s *Store) PutMeta(ctx context.Context, key string, value []byte) error {
 	}
 	o := &op{done: make(chan error, 1)}
 	if value == nil {
-		o.del(userKey(key))
+		o.bury(userKey(key))
+		s.metaBuried.Store(true)
 	} else {
 		o.put(userKey(key), append(make([]byte, 0, len(value)+4), value...))
 	}
+	s.metaMu.RLock()
 	s.applier.push(o)
+	s.metaMu.RUnlock()
 	if err := waitFor(ctx, o.done); err != nil {
 		return fmt.Errorf("put metadata %q: %w", key, err)
 	}
@@ -45,9 +49,9 @@ func (s *Store) Meta(ctx context.Context, key string) (value []byte, err error) 
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
 	defer s.snaps.put(sn)
-	err = sn.row(userKey(key), func(v []byte) error {
-		value = append([]byte{}, v...)
-		return nil
+	err = sn.read(userKey(key), func(raw []byte) (err error) {
+		value, err = userValue(key, raw)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("metadata %q: %w", key, err)
@@ -70,21 +74,34 @@ func (s *Store) ListMeta(ctx context.Context, prefix, after string, fn func(key 
 		if err = ctx.Err(); err != nil {
 			return false
 		}
+		name := string(key[1:])
 		var value []byte
-		err = item.Value(func(sealed []byte) error {
-			v, ok := unseal(key, sealed)
-			if !ok {
-				return fmt.Errorf("metadata %q: %w", key[1:], queue.ErrDamaged)
-			}
-			value = append([]byte{}, v...)
-			return nil
+		err = item.Value(func(raw []byte) (err error) {
+			value, err = userValue(name, raw)
+			return err
 		})
-		return err == nil && fn(string(key[1:]), value)
+		if errors.Is(err, queue.ErrNotFound) {
+			err = nil
+			return true
+		}
+		return err == nil && fn(name, value)
 	})
 	if err != nil {
 		return fmt.Errorf("list metadata: %w", err)
 	}
 	return nil
+}
+
+// userValue returns what a row of metadata holds: queue.ErrNotFound if it was deleted, queue.ErrDamaged.
+func userValue(key string, raw []byte) ([]byte, error) {
+	if isTombstone(raw) {
+		return nil, queue.ErrNotFound
+	}
+	value, ok := unseal(userKey(key), raw)
+	if !ok {
+		return nil, fmt.Errorf("metadata %q: %w", key, queue.ErrDamaged)
+	}
+	return append([]byte{}, value...), nil
 }
 
 // reading returns the newest snapshot, unless the store cannot be read. The caller gives it back.

@@ -135,6 +135,7 @@ func newStore(dir string, o Options) *Store {
 		intake: intake{sources: map[string]*sourceRow{}},
 		closed: make(chan struct{}), quit: make(chan struct{}),
 	}
+	s.metaBuried.Store(true)
 	s.disk = newDiskGuard(dir, &s.o)
 	return s
 }

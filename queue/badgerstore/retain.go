@@ -38,6 +38,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 	if err := s.flush(ctx); err != nil {
 		return 0, fmt.Errorf("maintain: %w", err)
 	}
+	if err := s.loadPruner(); err != nil {
+		return 0, fmt.Errorf("maintain: %w", err)
+	}
 	if s.disk.low() {
 		r.Delivered = 1 // room is worth more than history
 	}
@@ -49,6 +52,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 		}
 	}
 	if err := s.dropClaims(ctx, now); err != nil {
+		return pruned, fmt.Errorf("maintain: %w", err)
+	}
+	if err := s.sweepMeta(ctx); err != nil {
 		return pruned, fmt.Errorf("maintain: %w", err)
 	}
 	if err := s.collect(ctx, pruned); err != nil {
@@ -138,7 +144,11 @@ func (l *lane) changing(seq uint64) bool {
 
 // remove writes the deletion of an event into an operation.
 func (s *Store) remove(sn *snapshot, o *op, x *examined) {
-	o.del(eventKey(x.seq))
+	if x.seq < s.hand.next {
+		o.del(eventKey(x.seq))
+	} else {
+		o.bury(eventKey(x.seq))
+	}
 	o.events--
 	for _, lr := range x.records {
 		o.del(deliveryKey(x.seq, lr.l.id))
@@ -161,9 +171,6 @@ func (s *Store) remove(sn *snapshot, o *op, x *examined) {
 func (s *Store) pruneOld(ctx context.Context, now time.Time, r queue.Retention) (pruned int, err error) {
 	if r.Delivered <= 0 {
 		return 0, nil
-	}
-	if err := s.loadPruner(); err != nil {
-		return 0, err
 	}
 	for looked := 0; looked < pruneCall; looked += pruneStep {
 		next := s.hand.next
@@ -199,18 +206,23 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 	o := &op{done: make(chan error, 1)}
 	for _, seq := range seqs {
 		x, err := s.examine(sn, seq, now, r)
-		if errors.Is(err, queue.ErrNotFound) {
-			o.del(stragglerKey(seq))
-			continue
-		}
-		if err != nil {
+		missing := errors.Is(err, queue.ErrNotFound)
+		if err != nil && !missing {
 			return 0, false, err
 		}
-		if advance && x.verdict == tooYoung {
+		if advance && !missing && x.verdict == tooYoung {
 			more = false
 			break
 		}
+		if advance {
+			s.hand.next = seq + 1
+		}
 		switch {
+		case missing:
+			o.del(stragglerKey(seq))
+			if seq < s.hand.next {
+				o.del(eventKey(seq))
+			}
 		case x.verdict == expired:
 			s.remove(sn, o, &x)
 			s.garbage += x.size
@@ -220,9 +232,6 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 			pruned++
 		case advance:
 			o.put(stragglerKey(seq), nil)
-		}
-		if advance {
-			s.hand.next = seq + 1
 		}
 	}
 	if len(o.muts) == 0 {

@@ -16,6 +16,9 @@ type snapshot struct {
 	op   uint64 // last of the applier's operations it shows
 	seq  uint64 // last event it shows
 	refs int
+
+	mark   sync.Once
+	marked uint64 // see prunedTo
 }
 
 // snapshots holds the newest snapshot; older ones live as long as somebody reads in them.
@@ -114,9 +117,15 @@ func scanTxn(txn *badger.Txn, prefix, from []byte, reverse bool, fn func(key []b
 // event reads and checks an event; queue.ErrNotFound, queue.ErrDamaged.
 func (n *snapshot) event(seq uint64, whole bool) (e *stored, err error) {
 	err = n.read(eventKey(seq), func(rec []byte) error {
+		if isTombstone(rec) {
+			return queue.ErrNotFound
+		}
 		e, err = decodeEvent(rec, seq, whole)
 		return err
 	})
+	if !errors.Is(err, queue.ErrNotFound) && n.cameBack(seq) {
+		return nil, queue.ErrNotFound
+	}
 	return e, err
 }
 

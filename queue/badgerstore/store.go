@@ -83,6 +83,9 @@ type Store struct {
 	collecting  bool  // the value log may have files worth rewriting
 
 	work       work
+	metaMu     sync.RWMutex // who puts metadata read-locks it while it queues it
+	metaBuried atomic.Bool  // there may be tombstones of metadata
+
 	firstEvent atomic.Uint64 // no event with a lower number is stored
 	damaged    atomic.Uint64
 	wg         sync.WaitGroup

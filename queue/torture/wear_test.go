@@ -28,9 +28,6 @@ func TestWear(t *testing.T) {
 		for _, what := range append(append(r.Lost, r.Wrong...), m.wrong...) {
 			t.Errorf("round %d: %s", n, what)
 		}
-		if r.Unheard > 0 {
-			t.Errorf("round %d: %d events are there that were not acknowledged, and nobody was killed", n, r.Unheard)
-		}
 	}
 	acked, _ := m.heard()
 	t.Logf("%d events acknowledged in %s, none lost, none wrong", acked, rounds*each)
