@@ -1,17 +1,29 @@
 // Packages of shops, of what sells to them, and of what ships for them.
+import { createSign } from "node:crypto";
 import { createRequire } from "node:module";
 import "@shopify/shopify-api/adapters/node";
 import { ApiVersion, shopifyApi } from "@shopify/shopify-api";
 import EasyPost from "@easypost/api";
 import hubspot from "@hubspot/api-client";
+import { AppStrategy, createClient } from "@wix/sdk";
+import { publicKey } from "../lib/incoming.mjs";
 
 const require = createRequire(import.meta.url);
 const smartcar = require("smartcar");
+const ebay = require("event-notification-nodejs-sdk/lib/validator");
+const ebayKeys = require("event-notification-nodejs-sdk/lib/client");
 
 const shopify = (secret) => shopifyApi({
   apiKey: "key", apiSecretKey: secret, apiVersion: Object.values(ApiVersion).at(-1), hostName: "hooks.example.com", isEmbeddedApp: false,
   logger: { log: async () => {} },
 });
+
+// A token as the body: a change in the middle of its payload.
+const lastLetter = (r) => {
+  const body = Buffer.from(r.body), middle = body.length >> 1;
+  body[middle] = body[middle] === 0x61 ? 0x62 : 0x61;
+  return r.with({ body });
+};
 
 export default [
   {
@@ -43,5 +55,23 @@ export default [
     provider: "smartcar", package: "smartcar",
     accepts: (r, secret) => smartcar.verifyPayload(secret, r.header("sc-signature"), r.json),
     signs: (r, secret) => ({ headers: { ...r.headers, "sc-signature": smartcar.hashChallenge(secret, r.text) } }),
+  },
+  {
+    provider: "wix", package: "@wix/sdk",
+    accepts: async (r, secret) => Boolean(await createClient({ auth: AppStrategy({ appId: "app", publicKey: publicKey(secret, "pem") }) }).webhooks.process(r.text)),
+    tamper: lastLetter,
+  },
+  {
+    provider: "ebay", package: "event-notification-nodejs-sdk",
+    accepts: async (r, secret) => {
+      ebayKeys.getPublicKey = async () => ({ key: publicKey(secret, "pem").replaceAll("\n", "") }); // in place of eBay's API
+      return await ebay.validateSignature(r.json, r.header("x-ebay-signature"), {});
+    },
+    notSigned: "the signature is in an envelope of eBay's",
+    draft: { headers: { "content-type": "application/json" }, body: Buffer.from('{"metadata":{"topic":"MARKETPLACE_ACCOUNT_DELETION"},"notification":{"notificationId":"49feeaeb","data":{"username":"test_user","userId":"ma8vp1jySJC"}}}') },
+    signs: (r, secret) => {
+      const signature = createSign("SHA1").update(r.body).sign(secret, "base64");
+      return { headers: { ...r.headers, "x-ebay-signature": Buffer.from(JSON.stringify({ alg: "ecdsa", kid: "key", signature, digest: "SHA1" })).toString("base64") } };
+    },
   },
 ];

@@ -2,6 +2,8 @@
 import { createRequire } from "node:module";
 import { WorkOS } from "@workos-inc/node";
 import { verifyWebhook } from "@clerk/backend/webhooks";
+import { decodeWebhook } from "@kinde/webhooks";
+import { publicKey } from "../lib/incoming.mjs";
 
 const require = createRequire(import.meta.url);
 const onfido = require("@onfido/api");
@@ -28,5 +30,22 @@ export default [
   {
     provider: "complycube", package: "@complycube/api",
     accepts: (r, secret) => new complycube.EventVerifier(secret).constructEvent(r.text, r.header("complycube-signature")),
+  },
+  {
+    provider: "kinde", package: "@kinde/webhooks",
+    accepts: async (r, secret) => {
+      const real = globalThis.fetch;
+      const domain = "https://example.kinde.com", keys = [{ ...publicKey(secret, "jwk"), kid: "key", alg: "RS256", use: "sig" }];
+      globalThis.fetch = async (address) => { // the server of Kinde's keys
+        if (String(address) !== `${domain}/.well-known/jwks.json`) throw new Error(`unexpected address ${address}`);
+        return Response.json({ keys });
+      };
+      try {
+        return await decodeWebhook(r.text, domain);
+      } finally {
+        globalThis.fetch = real;
+      }
+    },
+    tamper: (r) => r.with({ body: Buffer.from(r.text.replace(/\..{40}/, (part) => `${part.slice(0, 39)}${part[39] === "A" ? "B" : "A"}`)) }),
   },
 ];

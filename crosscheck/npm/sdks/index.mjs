@@ -8,15 +8,17 @@
 //   bodyUnsigned: why a changed body is accepted
 //   secret(): a secret; params: params of the provider
 //   documents(secret), published: the provider publishes its keys; documents has them by address
-//   notForwarded: why the gateway cannot sign it for an application.
+//   notSigned: why the catalogue cannot sign; then signs() does by the provider's formula, and the package has to accept that too
+//   notForwarded: why the gateway cannot sign it for an application, though the catalogue can.
 import ai from "./ai.mjs";
+import clouds from "./clouds.mjs";
 import commerce from "./commerce.mjs";
 import identity from "./identity.mjs";
 import messaging from "./messaging.mjs";
 import payments from "./payments.mjs";
 import platforms from "./platforms.mjs";
 
-export const sdks = [...ai, ...commerce, ...identity, ...messaging, ...payments, ...platforms].map((sdk) => ({
+export const sdks = [...ai, ...clouds, ...commerce, ...identity, ...messaging, ...payments, ...platforms].map((sdk) => ({
   ...sdk,
   accepts: sdk.accepts && (async (request, secret, params) => sdk.accepts(request, secret, params)),
   keys: async (oracle) => {

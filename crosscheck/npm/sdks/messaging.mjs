@@ -7,8 +7,8 @@ import { EventWebhook } from "@sendgrid/eventwebhook";
 import { Resend } from "resend";
 import Telnyx from "telnyx";
 import { AccessToken, WebhookReceiver } from "livekit-server-sdk";
-import { verifySignature as verifyVonage, tokenGenerate as vonageToken } from "@vonage/jwt";
-import { createHash, randomBytes } from "node:crypto";
+import { verifySignature as verifyVonage } from "@vonage/jwt";
+import { createHash } from "node:crypto";
 import { publicKey } from "../lib/incoming.mjs";
 
 const require = createRequire(import.meta.url);
@@ -100,6 +100,7 @@ export default [
       await messagebirdJwt.verify(r.url, r.body, r.header("messagebird-signature-jwt"), Buffer.from(secret));
       return true;
     },
+    tamper: (r) => r.with({ url: r.url.replace("status=delivered", "status=failed") }),
   },
   {
     provider: "messagebird_legacy", package: "messagebird",

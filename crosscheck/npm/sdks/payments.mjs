@@ -9,6 +9,7 @@ import { parse as parseGoCardless } from "gocardless-nodejs";
 import Lithic from "lithic";
 import ModernTreasury from "modern-treasury";
 import Orb from "orb-billing";
+import Metronome from "@metronome/sdk";
 import DodoPayments from "dodopayments";
 import * as polar from "@polar-sh/sdk/webhooks";
 import * as truelayer from "truelayer-signing";
@@ -122,6 +123,10 @@ export default [
   {
     provider: "orb", package: "orb-billing",
     accepts: (r, secret) => new Orb({ apiKey: "not used" }).webhooks.unwrap(r.text, r.headers, secret),
+  },
+  {
+    provider: "metronome", package: "@metronome/sdk",
+    accepts: (r, secret) => new Metronome({ bearerToken: "not used" }).webhooks.unwrap(r.text, r.headers, secret),
   },
   {
     provider: "dodo_payments", package: "dodopayments",

@@ -6,7 +6,7 @@ import { startOracle } from "../lib/oracle.mjs";
 import { startApplication, startGateway } from "../lib/gateway.mjs";
 import { sdks, accepted } from "../sdks/index.mjs";
 
-const forwarded = sdks.filter((sdk) => sdk.accepts && !sdk.notForwarded);
+const forwarded = sdks.filter((sdk) => sdk.accepts && !sdk.notSigned && !sdk.notForwarded);
 const name = (sdk) => `${sdk.provider}--${sdk.package.replaceAll(/[^a-z0-9]/g, "-")}`;
 
 let oracle, application, gateway;
