@@ -80,8 +80,8 @@ func TestAdminQuarantine(t *testing.T) {
 			t.Errorf("payload: %s", body)
 		}
 		wantParts(t, "quarantine", rig.good("quarantine"), id, "github", "mismatch")
-		wantParts(t, "quarantine id", rig.good("quarantine", id), id, "refused: mismatch", "github (github)", "X-Hub-Signature-256: ***")
-		if o := rig.webhooks("quarantine", id, "--raw"); o.code != 0 || !strings.Contains(o.stdout, `"card":"***"`) {
+		wantParts(t, "quarantine id", rig.good("quarantine", "show", id), id, "refused: mismatch", "github (github)", "X-Hub-Signature-256: ***")
+		if o := rig.webhooks("quarantine", "show", id, "--raw"); o.code != 0 || !strings.Contains(o.stdout, `"card":"***"`) {
 			t.Errorf("quarantine --raw: %+v", o)
 		}
 
@@ -95,7 +95,7 @@ func TestAdminQuarantine(t *testing.T) {
 		if got := get[refusedPage](rig, "/webhooks/quarantine"); len(got.Requests) != 1 {
 			t.Errorf("dry run released: %+v", got)
 		}
-		wantParts(t, "release", rig.good("quarantine", id, "--release"), id+" released as event wh_")
+		wantParts(t, "release", rig.good("quarantine", "release", id), id+" released as event wh_")
 		if got := eventIDs(get[eventPage](rig, "/webhooks/events")); !slices.Equal(got, []string{"d1"}) {
 			t.Errorf("events: %v", got)
 		}
@@ -104,13 +104,13 @@ func TestAdminQuarantine(t *testing.T) {
 
 		id = rig.refuse("/", "d2", "third-secret")
 		postJSON[refusedView](rig, "/webhooks/quarantine/"+id+"/discard?dry_run=true", nil)
-		wantParts(t, "discard --dry-run", rig.good("quarantine", id, "--discard", "--dry-run"), "would be removed")
+		wantParts(t, "discard --dry-run", rig.good("quarantine", "drop", id, "--dry-run"), "would be removed")
 		postJSON[refusedView](rig, "/webhooks/quarantine/"+id+"/discard", nil)
 		rig.refused("POST", "/webhooks/quarantine/"+id+"/discard", nil, 404, "not_found")
-		if o := rig.webhooks("quarantine", id); o.code != exitNotFound {
+		if o := rig.webhooks("quarantine", "show", id); o.code != exitNotFound {
 			t.Errorf("gone: %+v", o)
 		}
-		if o := rig.webhooks("quarantine", "--release"); o.code != exitUsage {
+		if o := rig.webhooks("quarantine", "release"); o.code != exitUsage {
 			t.Errorf("without an id: %+v", o)
 		}
 		var actions []string

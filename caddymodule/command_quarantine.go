@@ -1,9 +1,10 @@
 package caddymodule
 
 import (
-	"fmt"
 	"io"
 	"net/url"
+	"slices"
+	"strconv"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -13,61 +14,141 @@ func init() { verbs = append(verbs, quarantineCommand) }
 
 func quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "quarantine [<id>] [--release | --discard | --raw]", Short: "Shows requests that were refused, and releases them", Args: cobra.MaximumNArgs(1),
-		Long: `Lists requests that did not verify, with what the diagnosis found. With an id, shows one of them.
+		Use: "quarantine [list | show | release | drop]", Short: "Shows requests that were refused, and releases them", Args: cobra.NoArgs,
+		Long: `Keeps requests that did not verify, with what the diagnosis found. Without a verb, lists them.
 
---release verifies it again with the secrets of now, as of the time it arrived, and accepts it if that succeeds; --discard removes it.`,
+A released request is verified again with the secrets of now, as of the time it arrived, and accepted if that succeeds.`,
 		Example: `  caddy webhooks quarantine --source payments --reason mismatch
-  caddy webhooks quarantine rq_0603c5a1b2c3d --release --dry-run`,
+  caddy webhooks quarantine show rq_0603c5a1b2c3d
+  caddy webhooks quarantine release --all --source payments --dry-run`,
 	}
-	connectFlags(cmd)
-	outputFlags(cmd)
-	f := cmd.Flags()
-	for name, usage := range map[string]string{"source": "Of this source", "reason": "Refused for this reason: unsigned, malformed, mismatch, stale, unreadable, ...",
-		"cursor": "Where to go on: printed at the end of a page"} {
-		f.String(name, "", usage)
-	}
-	limit := f.Int("limit", defaultPageSize, "Requests of a page, at most 1000")
-	release := f.Bool("release", false, "Verify it again and accept it")
-	discard := f.Bool("discard", false, "Remove it")
-	raw := f.Bool("raw", false, "Print the payload's bytes and nothing else")
-	dryRun := f.Bool("dry-run", false, "Say what --release or --discard would do and do nothing")
-	cmd.MarkFlagsMutuallyExclusive("release", "discard", "raw")
-	cmd.RunE = runVerb(func(cmd *cobra.Command, ids []string) error {
+	listFlags(cmd)
+	list := &cobra.Command{Use: "list", Short: "Lists refused requests, newest first", Args: cobra.NoArgs}
+	listFlags(list)
+	show := &cobra.Command{Use: "show <id>", Short: "Shows a refused request and why it did not verify", Args: cobra.ExactArgs(1)}
+	raw := show.Flags().Bool("raw", false, "Print the payload's bytes and nothing else")
+	show.RunE = runVerb(func(cmd *cobra.Command, ids []string) error {
 		client, err := connect(cmd)
 		if err != nil {
 			return err
 		}
-		if len(ids) == 0 {
-			if *release || *discard || *raw {
-				return usagef("which request? Give its id")
+		if *raw {
+			return copyPayload(cmd, client, refusedPath(ids[0]), url.Values{})
+		}
+		return showRefused(cmd, client, refusedPath(ids[0]))
+	})
+	for _, sub := range []*cobra.Command{
+		list, show,
+		changeRefusedCommand("release", "Verifies refused requests again and accepts them", releaseRefused),
+		changeRefusedCommand("drop", "Removes refused requests", discardRefused),
+	} {
+		connectFlags(sub)
+		outputFlags(sub)
+		cmd.AddCommand(sub)
+	}
+	connectFlags(cmd)
+	outputFlags(cmd)
+	return cmd
+}
+
+func refusedPath(id string) string { return "quarantine/" + url.PathEscape(id) }
+
+// refusedFlags choose among refused requests.
+func refusedFlags(cmd *cobra.Command) {
+	cmd.Flags().String("source", "", "Of this source")
+	cmd.Flags().String("reason", "", "Refused for this reason: unsigned, malformed, mismatch, stale, unreadable, ...")
+}
+
+// listFlags make cmd list refused requests.
+func listFlags(cmd *cobra.Command) {
+	refusedFlags(cmd)
+	cmd.Flags().String("cursor", "", "Where to go on: printed at the end of a page")
+	limit := cmd.Flags().Int("limit", defaultPageSize, "Requests of a page, at most 1000")
+	cmd.RunE = runVerb(func(cmd *cobra.Command, _ []string) error {
+		client, err := connect(cmd)
+		if err != nil {
+			return err
+		}
+		return listQuarantine(cmd, client, *limit)
+	})
+}
+
+// changeRefusedCommand makes a command that does something with one request, several or all of a kind.
+func changeRefusedCommand(verb, short string, change func(cmd *cobra.Command, client *adminClient, path string, dryRun bool) error) *cobra.Command {
+	cmd := &cobra.Command{Use: verb + " <id>... | --all [--source <source>] [--reason <reason>]", Short: short}
+	refusedFlags(cmd)
+	all := cmd.Flags().Bool("all", false, "All that --source and --reason leave")
+	dryRun := cmd.Flags().Bool("dry-run", false, "Say what would be done and do nothing")
+	cmd.RunE = runVerb(func(cmd *cobra.Command, ids []string) error {
+		if *all == (len(ids) > 0) {
+			return usagef("which requests? Give their ids, or --all")
+		}
+		client, err := connect(cmd)
+		if err != nil {
+			return err
+		}
+		if *all {
+			if ids, err = refusedIDs(cmd, client); err != nil {
+				return err
 			}
-			return listQuarantine(cmd, client, *limit)
 		}
-		path := "quarantine/" + url.PathEscape(ids[0])
-		switch {
-		case *release:
-			return releaseRefused(cmd, client, path, *dryRun)
-		case *discard:
-			return discardRefused(cmd, client, path, *dryRun)
-		case *raw:
-			return copyPayload(cmd, client, path, url.Values{})
+		var failed error
+		for _, id := range ids {
+			if err := change(cmd, client, refusedPath(id), *dryRun); err != nil {
+				if len(ids) == 1 {
+					return err
+				}
+				_, _ = io.WriteString(cmd.ErrOrStderr(), id+": "+printable(err.Error())+"\n") // nobody is left to tell if standard error is closed
+				failed = errSilent
+			}
 		}
-		return showRefused(cmd, client, path)
+		return failed
 	})
 	return cmd
 }
 
-func listQuarantine(cmd *cobra.Command, client *adminClient, limit int) error {
-	query := url.Values{"limit": {fmt.Sprint(limit)}}
-	for _, name := range []string{"source", "reason", "cursor"} {
+// refusedQuery is what the flags of cmd choose.
+func refusedQuery(cmd *cobra.Command, limit int, names ...string) (url.Values, error) {
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	for _, name := range names {
 		value, err := cmd.Flags().GetString(name)
 		if err != nil {
-			return usageError(err)
+			return nil, usageError(err)
 		}
 		if value != "" {
 			query.Set(name, value)
 		}
+	}
+	return query, nil
+}
+
+// refusedIDs lists all requests that the flags of cmd choose, oldest first, as they arrived.
+func refusedIDs(cmd *cobra.Command, client *adminClient) ([]string, error) {
+	query, err := refusedQuery(cmd, quarantineCount, "source", "reason")
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for {
+		var page refusedPage
+		if _, err := client.get(cmd.Context(), "quarantine", query, &page); err != nil {
+			return nil, err
+		}
+		for i := range page.Requests {
+			ids = append(ids, page.Requests[i].ID)
+		}
+		if page.Next == "" {
+			slices.Reverse(ids)
+			return ids, nil
+		}
+		query.Set("cursor", page.Next)
+	}
+}
+
+func listQuarantine(cmd *cobra.Command, client *adminClient, limit int) error {
+	query, err := refusedQuery(cmd, limit, "source", "reason", "cursor")
+	if err != nil {
+		return err
 	}
 	var page refusedPage
 	raw, err := client.get(cmd.Context(), "quarantine", query, &page)

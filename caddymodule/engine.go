@@ -84,7 +84,7 @@ func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, 
 	rt.engine = delivery.NewEngine(delivery.Options{
 		Store: store, Logger: logger.Named("delivery"), Observer: rt.hub, Retention: rt.hub.retention,
 	})
-	rt.quarantine = newQuarantine(store, logger.Named("quarantine"))
+	rt.quarantine = newQuarantine(store, rt.hub.rejected, logger.Named("quarantine"))
 	if err := rt.engine.Start(); err != nil {
 		rt.quarantine.close()
 		rt.hub.close()

@@ -82,6 +82,14 @@ func (hub *observerHub) retention() queue.Retention {
 	return queue.Retention{}
 }
 
+// rejected is for how long the active configuration keeps refused requests; 0 while there is none.
+func (hub *observerHub) rejected() time.Duration {
+	if app := hub.active(); app != nil {
+		return time.Duration(app.Retain.Rejected)
+	}
+	return 0
+}
+
 // emit hands an event to the subscribers of the active configuration, if it has any.
 func (hub *observerHub) emit(name string, data map[string]any) {
 	app := hub.active()

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,10 +21,11 @@ const (
 	quarantineCount   = 1000
 	quarantineBytes   = 32 << 20
 	quarantineBody    = 1 << 20 // of one request; a larger body is not kept, so that request cannot be released
-	quarantinePerSec  = 5
+	quarantinePerSec  = 5       // of one source
 	quarantineBurst   = 50
 	quarantineWaiting = 64
 	quarantineChunk   = 60 << 10 // of a body in one entry of the store's metadata
+	quarantineSweep   = 10 * time.Minute
 
 	metaQuarantine     = "quarantine/request/"
 	metaQuarantineBody = "quarantine/body/"
@@ -50,6 +49,9 @@ type refusedRequest struct {
 	Size     int         `json:"size"` // of the body in bytes
 	NoBody   bool        `json:"no_body,omitempty"`
 
+	// Token is of a source whose address has one: the address is kept without it.
+	Token *tokenEvidence `json:"token,omitempty"`
+
 	// Findings are what the diagnosis found, what was proved first.
 	Findings []verifiers.Finding `json:"findings,omitempty"`
 
@@ -60,15 +62,17 @@ type refusedRequest struct {
 // quarantine keeps refused requests beside the queue: bounded in count, bytes and age, limited in rate, and written by a goroutine of its own, so that it
 // never holds up an answer.
 type quarantine struct {
-	meta    queue.Metadata
-	logger  *zap.Logger
-	limiter *rate.Limiter
+	meta     queue.Metadata
+	logger   *zap.Logger
+	rejected func() time.Duration // for how long requests are kept; 0: as long as the other bounds allow
 
-	waiting chan *refusedRequest
-	wg      sync.WaitGroup
+	gate     sync.Mutex // held for a moment only: every refusal passes here
+	closed   bool
+	limiters map[string]*rate.Limiter // by source, so that a flood at one does not hide what is refused at another
+	waiting  chan *refusedRequest
+	wg       sync.WaitGroup
 
 	mu     sync.Mutex
-	closed bool
 	index  []quarantineEntry // oldest first
 	bytes  int
 	loaded bool
@@ -81,30 +85,32 @@ type quarantineEntry struct {
 	size int
 }
 
-func newQuarantine(meta queue.Metadata, logger *zap.Logger) *quarantine {
+func newQuarantine(meta queue.Metadata, rejected func() time.Duration, logger *zap.Logger) *quarantine {
 	q := &quarantine{
-		meta: meta, logger: logger, limiter: rate.NewLimiter(quarantinePerSec, quarantineBurst), waiting: make(chan *refusedRequest, quarantineWaiting),
+		meta: meta, logger: logger, rejected: rejected, limiters: make(map[string]*rate.Limiter), waiting: make(chan *refusedRequest, quarantineWaiting),
 	}
 	q.wg.Go(q.run)
 	return q
 }
 
 func (q *quarantine) close() {
-	q.mu.Lock()
+	q.gate.Lock()
 	q.closed = true
-	q.mu.Unlock()
+	q.gate.Unlock()
 	close(q.waiting)
 	q.wg.Wait()
 }
 
 // add hands a refused request over, or drops it if there are too many of them.
 func (q *quarantine) add(r *refusedRequest) {
-	if !q.limiter.Allow() {
-		return
+	q.gate.Lock()
+	defer q.gate.Unlock()
+	limiter := q.limiters[r.Source]
+	if limiter == nil { // sources are configured, so there are few
+		limiter = rate.NewLimiter(quarantinePerSec, quarantineBurst)
+		q.limiters[r.Source] = limiter
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
+	if q.closed || !limiter.AllowN(r.At, 1) {
 		return
 	}
 	select {
@@ -122,20 +128,35 @@ func (h *Handler) quarantineRequest(req *verifiers.Request, f *failure) {
 	if rt == nil {
 		return // a gateway whose store is not open has no quarantine; the log has the refusal
 	}
-	address := req.URL
-	if h.token != nil {
-		address = h.token.hide(address)
+	r := &refusedRequest{
+		Source: h.Name, Provider: h.provider.Spec().ID, At: req.At, Method: req.Method, URL: req.URL.String(), Header: withoutHopByHop(req.Header),
+		ClientIP: req.ClientIP, Reason: f.reason, Error: f.err.Error(), Size: len(req.Body), body: req.Body, app: h.app,
 	}
-	rt.quarantine.add(&refusedRequest{
-		Source: h.Name, Provider: h.provider.Spec().ID, At: req.At, Method: req.Method, URL: address.String(), Header: withoutHopByHop(req.Header),
-		ClientIP: req.ClientIP, Reason: f.reason, Error: f.err.Error(), Size: len(req.Body), NoBody: len(req.Body) > quarantineBody, body: req.Body, app: h.app,
-	})
+	if len(req.Body) > quarantineBody {
+		r.NoBody, r.body = true, nil
+	}
+	if h.token != nil {
+		r.URL, r.Token = h.token.hide(req.URL).String(), h.token.evidence(req)
+	}
+	rt.quarantine.add(r)
 }
 
 func (q *quarantine) run() {
-	for r := range q.waiting {
-		if err := q.store(context.Background(), r); err != nil {
-			q.logger.Warn("refused request was not kept", zap.String("source", r.Source), zap.Error(err))
+	sweep := time.NewTicker(quarantineSweep)
+	defer sweep.Stop()
+	for {
+		select {
+		case r, open := <-q.waiting:
+			if !open {
+				return
+			}
+			if err := q.store(context.Background(), r); err != nil {
+				q.logger.Warn("refused request was not kept", zap.String("source", r.Source), zap.Error(err))
+			}
+		case <-sweep.C:
+			if err := q.prune(context.Background()); err != nil {
+				q.logger.Warn("old refused requests were not removed", zap.Error(err))
+			}
 		}
 	}
 }
@@ -149,9 +170,6 @@ func (q *quarantine) store(ctx context.Context, r *refusedRequest) error {
 	q.last = max(q.last+1, r.At.UnixMicro())
 	r.ID = fmt.Sprintf("rq_%013x", q.last)
 	q.mu.Unlock()
-	if r.NoBody {
-		r.body = nil
-	}
 	for i, chunk := 0, r.body; len(chunk) > 0; i++ {
 		n := min(len(chunk), quarantineChunk)
 		if err := q.meta.PutMeta(ctx, fmt.Sprintf("%s%s/%04d", metaQuarantineBody, r.ID, i), chunk[:n]); err != nil {
@@ -173,7 +191,7 @@ func (q *quarantine) store(ctx context.Context, r *refusedRequest) error {
 	q.index = append(q.index, quarantineEntry{id: r.ID, at: r.At, size: len(head) + len(r.body)})
 	q.bytes += len(head) + len(r.body)
 	q.mu.Unlock()
-	return q.prune(ctx, r.At.Add(-time.Duration(r.app.Retain.Rejected)))
+	return q.prune(ctx)
 }
 
 // load reads the index of what a process before this one kept.
@@ -204,7 +222,14 @@ func (q *quarantine) load(ctx context.Context) error {
 }
 
 // prune drops the oldest requests until all bounds hold.
-func (q *quarantine) prune(ctx context.Context, oldest time.Time) error {
+func (q *quarantine) prune(ctx context.Context) error {
+	if err := q.load(ctx); err != nil {
+		return err
+	}
+	var oldest time.Time
+	if keep := q.rejected(); keep > 0 {
+		oldest = now().Add(-keep)
+	}
 	q.mu.Lock()
 	var drop []string
 	for len(q.index) > 0 && (len(q.index) > quarantineCount || q.bytes > quarantineBytes || q.index[0].at.Before(oldest)) {
@@ -219,106 +244,4 @@ func (q *quarantine) prune(ctx context.Context, oldest time.Time) error {
 		}
 	}
 	return nil
-}
-
-// remove deletes a request's entries. Its head goes first: without it the request does not exist.
-func (q *quarantine) remove(ctx context.Context, id string) error {
-	keys := []string{metaQuarantine + id}
-	err := q.meta.ListMeta(ctx, metaQuarantineBody+id+"/", "", func(key string, _ []byte) bool {
-		keys = append(keys, key)
-		return true
-	})
-	for _, key := range keys {
-		err = errors.Join(err, q.meta.PutMeta(ctx, key, nil))
-	}
-	if err != nil {
-		return fmt.Errorf("removing %s from the quarantine: %w", id, err)
-	}
-	return nil
-}
-
-// drop removes one request.
-func (q *quarantine) drop(ctx context.Context, id string) error {
-	if _, err := q.get(ctx, id); err != nil {
-		return err
-	}
-	if err := q.load(ctx); err != nil {
-		return err
-	}
-	q.mu.Lock()
-	if i := slices.IndexFunc(q.index, func(e quarantineEntry) bool { return e.id == id }); i >= 0 {
-		q.bytes -= q.index[i].size
-		q.index = slices.Delete(q.index, i, i+1)
-	}
-	q.mu.Unlock()
-	return q.remove(ctx, id)
-}
-
-// list returns requests, newest first, from the one before the cursor on.
-func (q *quarantine) list(ctx context.Context, source, reason, cursor string, limit int) (page []*refusedRequest, next string, err error) {
-	if err := q.load(ctx); err != nil {
-		return nil, "", err
-	}
-	q.mu.Lock()
-	ids := make([]string, 0, len(q.index))
-	for i := len(q.index) - 1; i >= 0; i-- {
-		if cursor == "" || q.index[i].id < cursor {
-			ids = append(ids, q.index[i].id)
-		}
-	}
-	q.mu.Unlock()
-	for _, id := range ids {
-		r, err := q.head(ctx, id)
-		if errors.Is(err, queue.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		if source != "" && r.Source != source || reason != "" && r.Reason != reason {
-			continue
-		}
-		if len(page) == limit {
-			return page, page[limit-1].ID, nil
-		}
-		page = append(page, r)
-	}
-	return page, "", nil
-}
-
-func (q *quarantine) head(ctx context.Context, id string) (*refusedRequest, error) {
-	if !strings.HasPrefix(id, "rq_") || strings.Contains(id, "/") {
-		return nil, errNotInQuarantine
-	}
-	value, err := q.meta.Meta(ctx, metaQuarantine+id)
-	if errors.Is(err, queue.ErrNotFound) {
-		return nil, errNotInQuarantine
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s from the quarantine: %w", id, err)
-	}
-	r := new(refusedRequest)
-	if err := json.Unmarshal(value, r); err != nil {
-		return nil, fmt.Errorf("reading %s from the quarantine: %w", id, err)
-	}
-	return r, nil
-}
-
-// get returns a request with its body.
-func (q *quarantine) get(ctx context.Context, id string) (*refusedRequest, error) {
-	r, err := q.head(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	err = q.meta.ListMeta(ctx, metaQuarantineBody+id+"/", "", func(_ string, chunk []byte) bool {
-		r.body = append(r.body, chunk...)
-		return true
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading %s from the quarantine: %w", id, err)
-	}
-	if !r.NoBody && len(r.body) != r.Size {
-		r.NoBody = true // pruned while it was read
-	}
-	return r, nil
 }

@@ -66,10 +66,10 @@ func TestQuarantineAndRelease(t *testing.T) {
 
 func TestQuarantineIsBounded(t *testing.T) {
 	store := memstore.New(memstore.Options{})
-	q := newQuarantine(store, zap.NewNop())
-	app := &App{Retain: new(Retain)}
-	setDefault(&app.Retain.Rejected, time.Hour)
-	start := time.Now()
+	forward := moveClock(t)
+	q := newQuarantine(store, func() time.Duration { return time.Hour }, zap.NewNop())
+	app := new(App)
+	start := now()
 	for i := range quarantineCount + 50 {
 		r := &refusedRequest{Source: "s", At: start.Add(time.Duration(i) * time.Millisecond), Size: 10, body: []byte("0123456789"), app: app}
 		if err := q.store(t.Context(), r); err != nil {
@@ -101,12 +101,17 @@ func TestQuarantineIsBounded(t *testing.T) {
 	if seen != quarantineCount {
 		t.Errorf("pages hold %d", seen)
 	}
-	late := &refusedRequest{Source: "s", At: start.Add(2 * time.Hour), app: app}
+	forward(2 * time.Hour)
+	late := &refusedRequest{Source: "s", At: now(), app: app}
 	if err := q.store(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
 	if got := count(); got != 1 {
 		t.Errorf("%d entries after all but one grew old", got)
+	}
+	forward(2 * time.Hour)
+	if page, _, err := q.list(t.Context(), "", "", "", 10); err != nil || len(page) != 0 || count() != 0 {
+		t.Errorf("%d requests and %d entries after all grew old: %v", len(page), count(), err)
 	}
 	q.close()
 	q.add(late) // after close: nothing happens

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"bytes"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -158,71 +157,4 @@ func truncate(s string, n int) string {
 		return s
 	}
 	return s[:n] + "…"
-}
-
-// tokenGuard checks a shared secret in the path, the query or a header, for providers that sign nothing.
-type tokenGuard struct {
-	place, name string
-	secrets     *secretSet
-}
-
-// newTokenGuard reads the place: path, query, query:<name> or header:<Name>.
-func newTokenGuard(place string, secrets *secretSet) (*tokenGuard, error) {
-	kind, name, _ := strings.Cut(place, ":")
-	switch {
-	case kind == "path" && name == "", kind == "header" && name != "":
-	case kind == "query":
-		if name == "" {
-			name = "token"
-		}
-	default:
-		return nil, fmt.Errorf("token place %q: want path, query:<name> or header:<Name>", place)
-	}
-	return &tokenGuard{place: kind, name: name, secrets: secrets}, nil
-}
-
-// check accepts a request that carries one of the live secrets. It hides the secret in the URL that is stored and shown.
-func (g *tokenGuard) check(req *verifiers.Request) error {
-	var candidates []string
-	switch g.place {
-	case "path":
-		candidates = strings.Split(strings.Trim(req.URL.Path, "/"), "/")
-	case "query":
-		candidates = req.URL.Query()[g.name]
-	case "header":
-		candidates = req.Header.Values(g.name)
-	}
-	if len(candidates) == 0 || len(candidates) == 1 && candidates[0] == "" {
-		return fmt.Errorf("%w: no token in the %s", verifiers.ErrUnsigned, g.place)
-	}
-	for _, candidate := range candidates {
-		for _, secret := range g.secrets.get(req.At) {
-			if subtle.ConstantTimeCompare([]byte(candidate), secret.Bytes()) == 1 {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("%w: no live token in the %s", verifiers.ErrMismatch, g.place)
-}
-
-// hide returns the URL with the token in it masked.
-func (g *tokenGuard) hide(u *url.URL) *url.URL {
-	masked := *u
-	switch g.place {
-	case "path":
-		segments := strings.Split(u.Path, "/")
-		for i, segment := range segments {
-			for _, secret := range g.secrets.get(now()) {
-				if segment == string(secret.Bytes()) {
-					segments[i] = "***"
-				}
-			}
-		}
-		masked.Path, masked.RawPath = strings.Join(segments, "/"), ""
-	case "query":
-		query := u.Query()
-		query.Set(g.name, "***")
-		masked.RawQuery = query.Encode()
-	}
-	return &masked
 }

@@ -57,16 +57,14 @@ func (rt *runtime) admissible(ctx context.Context, app *App, id string) (*Handle
 	return h, events, nil
 }
 
-// admitAgain puts a kept request through verification and normalisation. A token in the address was hidden before it was kept, so it is not asked for again unless
-// it was what failed.
+// admitAgain puts a kept request through verification and normalisation. A token in the address was hidden before it was kept: it is put back if it is live now.
 func (h *Handler) admitAgain(ctx context.Context, r *refusedRequest) ([]queue.NewEvent, error) {
 	req := r.request()
-	if h.token != nil && h.token.place == "header" {
+	if h.token != nil {
+		h.token.restore(req, r.Token)
 		if err := h.token.check(req); err != nil {
 			return nil, err
 		}
-	} else if h.token != nil {
-		return nil, errors.New("its token was not kept")
 	}
 	proof, err := h.provider.Verify(ctx, req, h.secrets.get(now()))
 	if err != nil {
