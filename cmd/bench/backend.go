@@ -17,6 +17,7 @@ type backend struct {
 	listener net.Listener
 	received atomic.Int64
 	arrived  func(id string, at time.Time) // nil: nobody asks
+	hangs    bool                          // it takes a request and never answers
 
 	wg    sync.WaitGroup
 	mu    sync.Mutex
@@ -25,12 +26,16 @@ type backend struct {
 }
 
 func startBackend(ctx context.Context, arrived func(id string, at time.Time)) (*backend, error) {
+	return (&backend{arrived: arrived}).start(ctx)
+}
+
+func (b *backend) start(ctx context.Context) (*backend, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
+	var err error
+	if b.listener, err = lc.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("backend: %w", err)
 	}
-	b := &backend{listener: l, arrived: arrived, conns: map[net.Conn]struct{}{}}
+	b.conns = map[net.Conn]struct{}{}
 	b.wg.Go(b.accept)
 	return b, nil
 }
@@ -63,6 +68,10 @@ var fine = []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 // serve answers requests until the connection ends; its error, never nil, says how it ended.
 func (b *backend) serve(conn net.Conn) error {
+	if b.hangs {
+		_, _ = io.Copy(io.Discard, conn) // until the other side has had enough, in whatever way
+		return nil
+	}
 	in := bufio.NewReaderSize(conn, 8192)
 	var id string
 	header := func(name, value []byte) {

@@ -64,6 +64,7 @@ type settings struct {
 	sustained  time.Duration
 	pending    int
 	drain      int
+	stuck      int
 	dir        string
 	only       []string
 	json       bool
@@ -82,6 +83,7 @@ var parts = []part{
 	{"burst", "latency of one connection after a burst", measureAfterBurst},
 	{"forward", "accepting while everything is forwarded, and while the application is down", measureForwarding},
 	{"latency", "from accepted to delivered at 50/s", measureDeliveryLatency},
+	{"isolation", "a destination beside one that hangs and has a backlog", measureIsolation},
 	{"drain", "delivering a backlog beside a bare reverse_proxy", measureDrain},
 	{"store", "the store alone beside an ideal log", measureStore},
 	{"backlog", "the store with many pending events", measureBacklog},
@@ -131,6 +133,7 @@ func parse(args []string) (settings, error) {
 	f.DurationVar(&s.sustained, "sustained", time.Minute, "how long the sustained measurement takes")
 	f.IntVar(&s.pending, "pending", 200_000, "events of the backlog")
 	f.IntVar(&s.drain, "drain", 100_000, "events to drain")
+	f.IntVar(&s.stuck, "stuck", 50_000, "pending events of the destination that hangs")
 	f.StringVar(&s.dir, "dir", "", "where stores are put; it decides which disk is measured (default: the system's temporary directory)")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 	f.StringVar(&s.cpuProfile, "cpuprofile", "", "write a CPU profile of the gateway at 64 connections to this file")

@@ -110,6 +110,10 @@ type arrivals struct {
 	news    chan struct{}
 }
 
+func newArrivals() *arrivals {
+	return &arrivals{arrived: map[string]time.Time{}, news: make(chan struct{}, 1)}
+}
+
 func (a *arrivals) note(id string, at time.Time) {
 	a.mu.Lock()
 	if _, ok := a.arrived[id]; !ok {
@@ -157,7 +161,7 @@ func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 // trickle sends events at the slow rate and returns how long each took from its 2xx, and from when it was sent, to the application. An
 // event that arrives before its 2xx is read counts as zero.
 func (b *bench) trickle(ctx context.Context) (accepted, sent histogram, err error) {
-	seen := &arrivals{arrived: map[string]time.Time{}, news: make(chan struct{}, 1)}
+	seen := newArrivals()
 	app, err := startBackend(ctx, seen.note)
 	if err != nil {
 		return accepted, sent, err
@@ -168,6 +172,10 @@ func (b *bench) trickle(ctx context.Context) (accepted, sent histogram, err erro
 		return accepted, sent, err
 	}
 	defer func() { err = errors.Join(err, stopAll(s)) }()
+	return s.trickle(ctx, seen)
+}
+
+func (s *server) trickle(ctx context.Context, seen *arrivals) (accepted, sent histogram, err error) {
 	c, err := dial(ctx, s.addr)
 	if err != nil {
 		return accepted, sent, err

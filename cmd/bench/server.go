@@ -77,7 +77,12 @@ func launch(ctx context.Context, name, home, options, site string) (*server, err
 // startGateway starts a gateway with an empty store that forwards to an address.
 func (b *bench) startGateway(ctx context.Context, name, to string) (*server, error) {
 	store := filepath.Join(b.dir, fmt.Sprintf("%s-store-%d", name, b.servers))
-	s, err := b.startServer(ctx, name, fmt.Sprintf(optionsGateway, store, to), siteGateway)
+	return b.startConfigured(ctx, name, fmt.Sprintf(optionsGateway, store, to), siteGateway)
+}
+
+// startConfigured starts a gateway and waits until it is in charge.
+func (b *bench) startConfigured(ctx context.Context, name, options, site string) (*server, error) {
+	s, err := b.startServer(ctx, name, options, site)
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +107,13 @@ func (b *bench) startPaused(ctx context.Context, to string) (*server, error) {
 	return s, s.operate(ctx, "pause")
 }
 
-// operate pauses or resumes the destination.
+// operate pauses or resumes the application.
 func (s *server) operate(ctx context.Context, what string) error {
-	_, err := s.call(ctx, http.MethodPost, "/webhooks/destinations/application/"+what)
+	return s.operateOn(ctx, "application", what)
+}
+
+func (s *server) operateOn(ctx context.Context, destination, what string) error {
+	_, err := s.call(ctx, http.MethodPost, "/webhooks/destinations/"+destination+"/"+what)
 	return err
 }
 
