@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sluice-webhooks/sluice/caddymodule/reconcile"
 	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/delivery"
 	"github.com/sluice-webhooks/sluice/queue/reopen"
@@ -56,6 +57,7 @@ var adminRoutes = map[string]map[string]endpoint{
 	"sources":                    {"GET": getSources},
 	"sources/{name}/handshake":   {"POST": postRevealHandshake},
 	"sources/{name}/test":        {"POST": postTestSource},
+	"sources/{name}/reconcile":   {"POST": postReconcile},
 	"destinations":               {"GET": getDestinations},
 	"destinations/{name}":        {"GET": getDestination},
 	"destinations/{name}/pause":  {"POST": postPause(true)},
@@ -186,6 +188,9 @@ var problemCodes = []struct {
 	{delivery.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
 	{errCannotTry, http.StatusConflict, "cannot_try"},
 	{errNotReleasable, http.StatusConflict, "not_releasable"},
+	{errReconcile, http.StatusConflict, "not_reconcilable"},
+	{reconcile.ErrRefused, http.StatusBadGateway, "provider_refuses"},
+	{reconcile.ErrUnexpected, http.StatusBadGateway, "provider_unexpected"},
 	{reopen.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
 	{queue.ErrNotFound, http.StatusNotFound, "not_found"},
 	{queue.ErrDamaged, http.StatusInternalServerError, "damaged"},

@@ -47,6 +47,7 @@ func parseWebhook(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	    }
 //	    redact
 //	    mask        <path>...
+//	    reconcile   stripe|github|shopify|pages ...
 //	    forward     <destination>|<url>... {
 //	        ...
 //	    }
@@ -99,6 +100,8 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 		return noArgs(d)
 	case "mask":
 		return parseList(d, &h.Mask, "paths such as data.card.number")
+	case "reconcile":
+		return h.parseReconcile(d)
 	case "forward":
 		return h.parseForward(d)
 	case "verifier":

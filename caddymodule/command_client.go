@@ -88,15 +88,20 @@ func (c *adminClient) open(ctx context.Context, method, path string, query url.V
 	if body != nil {
 		contentType = "application/json"
 	}
-	return c.do(ctx, method, path, query, contentType, reader)
+	return c.do(ctx, method, path, query, http.Header{"Content-Type": {contentType}}, reader)
+}
+
+// stream makes a call whose answer is server-sent events.
+func (c *adminClient) stream(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
+	return c.do(ctx, method, path, query, http.Header{"Accept": {"text/event-stream"}}, nil)
 }
 
 // send posts a body that is read as it is sent.
 func (c *adminClient) send(ctx context.Context, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
-	return c.do(ctx, http.MethodPost, path, query, contentType, body)
+	return c.do(ctx, http.MethodPost, path, query, http.Header{"Content-Type": {contentType}}, body)
 }
 
-func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
+func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, header http.Header, body io.Reader) (*http.Response, error) {
 	address := c.origin + adminPrefix + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
@@ -108,8 +113,10 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	if !c.local {
 		req.Header.Set("Origin", c.origin)
 	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+	for name, values := range header {
+		if values[0] != "" {
+			req.Header[name] = values
+		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -135,6 +142,11 @@ func (c *adminClient) refusal(resp *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("admin API answered %d, and then broke off: %w", resp.StatusCode, err)
 	}
+	return c.problem(raw, resp)
+}
+
+// problem turns the text of a problem into an error with its exit code.
+func (c *adminClient) problem(raw []byte, resp *http.Response) error {
 	var p apiProblem
 	if err := json.Unmarshal(raw, &p); err != nil || p.Code == "" {
 		return c.stranger(resp) // Caddy's own refusal, or a Caddy without the plugin

@@ -243,4 +243,3 @@ func scrape(t *testing.T, rig *adminRig) map[string]scraped {
 	}
 	return out
 }
-

@@ -27,6 +27,7 @@ type sourceView struct {
 	AckStatus  int           `json:"ack_status,omitempty"`
 	Redact     bool          `json:"redact,omitempty"`
 	Forwards   []forwardView `json:"forwards,omitempty"`
+	Reconcile  string        `json:"reconcile,omitempty"` // API that lists its past events
 
 	Accepted  uint64    `json:"accepted"` // events over the store's life
 	LastEvent time.Time `json:"last_event,omitzero"`
@@ -110,6 +111,9 @@ func (h *Handler) view() *sourceView {
 	}
 	if h.Token != nil {
 		v.Token = h.Token.Place
+	}
+	if h.Reconcile != nil {
+		v.Reconcile = h.Reconcile.API
 	}
 	for i, f := range h.Forwards {
 		format := f.Format

@@ -57,6 +57,9 @@ type SourceConfig struct {
 	// Makes one event of each element of a batch. Default: as the provider's documentation treats batches.
 	Split *bool `json:"split,omitempty"`
 
+	// Where the provider lists its past events, for `caddy webhooks reconcile`.
+	Reconcile *Reconcile `json:"reconcile,omitempty"`
+
 	// Where events go. A source without any stores its events and delivers none.
 	Forwards []*Forward `json:"forwards,omitempty"`
 
@@ -136,6 +139,9 @@ func (h *Handler) provisionSource(ctx caddy.Context) error {
 		return err
 	}
 	if err := h.provisionAck(); err != nil {
+		return err
+	}
+	if err := h.provisionReconcile(); err != nil {
 		return err
 	}
 	for i, f := range h.Forwards {
