@@ -74,7 +74,7 @@ func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message,
 	}
 	if f.program != nil {
 		if payload, err = f.program.run(ctx, payload); err != nil {
-			return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: true}
+			return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: !errors.Is(err, errTransformWaited)}
 		}
 	}
 	m, err := render(format, e, payload, replaced)

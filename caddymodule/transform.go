@@ -15,26 +15,39 @@ import (
 const (
 	transformTime   = time.Second
 	transformOutput = 16 << 20
+	transformAtOnce = 4 // runs of one program; more of them wait
 )
 
 // transform is a compiled jq program.
-type transform struct{ code *gojq.Code }
+type transform struct {
+	code  *gojq.Code
+	slots chan struct{}
+}
 
 func newTransform(program string) (*transform, error) {
 	query, err := gojq.Parse(program)
 	if err != nil {
 		return nil, fmt.Errorf("jq program: %w", err)
 	}
+	if query, err = boundRepeats(query); err != nil {
+		return nil, fmt.Errorf("jq program: %w", err)
+	}
 	// no environment, no input(), no modules: a program sees its payload and nothing else
-	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }))
+	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }), gojq.WithFunction(boundedMultiply, 2, 2, multiply))
 	if err != nil {
 		return nil, fmt.Errorf("jq program: %w", err)
 	}
-	return &transform{code: code}, nil
+	return &transform{code: code, slots: make(chan struct{}, transformAtOnce)}, nil
 }
 
-// run applies the program to a JSON payload. It must give exactly one value.
+// run applies the program to a JSON payload. It must give exactly one value. errTransformWaited means that it did not get its turn while ctx lasted.
 func (t *transform) run(ctx context.Context, payload []byte) ([]byte, error) {
+	select {
+	case t.slots <- struct{}{}:
+		defer func() { <-t.slots }()
+	case <-ctx.Done():
+		return nil, errTransformWaited
+	}
 	dec := json.NewDecoder(bytes.NewReader(payload))
 	dec.UseNumber()
 	var input any
@@ -43,36 +56,59 @@ func (t *transform) run(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, transformTime)
 	defer cancel()
-	iter := t.code.RunWithContext(ctx, input)
-	value, ok := iter.Next()
-	if !ok {
-		return nil, errors.New("program gave no value")
+	ctx, stop := limitMemory(ctx)
+	defer stop()
+	value, err := t.only(ctx, input)
+	if err != nil {
+		return nil, transformError(ctx, err)
 	}
-	if err, failed := value.(error); failed {
-		return nil, transformError(err)
-	}
-	if extra, more := iter.Next(); more {
-		if err, failed := extra.(error); failed {
-			return nil, transformError(err)
-		}
-		return nil, errors.New("program gave more than one value")
+	if jsonSize(value, transformOutput) > transformOutput {
+		return nil, fmt.Errorf("result is larger than %d bytes", transformOutput)
 	}
 	out, err := gojq.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the result: %w", err)
 	}
-	if len(out) > transformOutput {
-		return nil, fmt.Errorf("result is larger than %d bytes", transformOutput)
-	}
 	return out, nil
 }
 
+// Errors of a program that did not end as it should.
+var (
+	errNoValue         = errors.New("program gave no value")
+	errSeveralValues   = errors.New("program gave more than one value")
+	errTransformMemory = fmt.Errorf("program took more than %d MiB of memory", transformMemory>>20)
+	errTransformWaited = errors.New("other runs of the program took all the time")
+)
+
+// only runs the program and returns its one value.
+func (t *transform) only(ctx context.Context, input any) (any, error) {
+	iter := t.code.RunWithContext(ctx, input)
+	value, ok := iter.Next()
+	if !ok {
+		return nil, errNoValue
+	}
+	if err, failed := value.(error); failed {
+		return nil, err
+	}
+	if extra, more := iter.Next(); more {
+		if err, failed := extra.(error); failed {
+			return nil, err
+		}
+		return nil, errSeveralValues
+	}
+	return value, nil
+}
+
 // transformError says what kind of failure it was: jq's own messages quote the payload.
-func transformError(err error) error {
+func transformError(ctx context.Context, err error) error {
 	var halt *gojq.HaltError
 	switch {
+	case errors.Is(context.Cause(ctx), errTransformMemory), errors.Is(err, errRepeat):
+		return errTransformMemory
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("program ran longer than %s", transformTime)
+	case errors.Is(err, errNoValue), errors.Is(err, errSeveralValues):
+		return err
 	case errors.As(err, &halt):
 		return errors.New("program halted")
 	}
