@@ -2,6 +2,7 @@ package verifiers
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/textproto"
 	"net/url"
@@ -246,8 +247,12 @@ func (s *sigReader) describe() string {
 
 // write puts a signature into a request.
 func (s *sigReader) write(a *attempt, signature, timestamp, keyID string) error {
-	if s.spec.JSONField != "" {
-		return fmt.Errorf("%w: the signature's envelope is the provider's own", ErrCannotSign)
+	if field := s.spec.JSONField; field != "" {
+		envelope, err := json.Marshal(map[string]string{field: signature})
+		if err != nil {
+			return fmt.Errorf("%w: the signature's envelope: %w", ErrCannotSign, err)
+		}
+		signature = base64.StdEncoding.EncodeToString(envelope)
 	}
 	if s.spec.Percent {
 		signature = url.QueryEscape(signature)
@@ -256,6 +261,9 @@ func (s *sigReader) write(a *attempt, signature, timestamp, keyID string) error 
 	name := ""
 	if len(s.names) > 0 {
 		name = s.names[0]
+	}
+	if s.place == placeExpr {
+		return writeNested(a.r, s.spec.Names[0], v)
 	}
 	return writeValue(a.r, s.place, name, v)
 }

@@ -41,6 +41,23 @@ func writeValue(r *Request, p place, name, v string) error {
 	return nil
 }
 
+// writeNested sets a value inside of the JSON that a form's field holds, as "form:payload>json:signature" reads it. Nothing else can be written.
+func writeNested(r *Request, expr, v string) error {
+	outer, path, ok := strings.Cut(expr, ">json:")
+	name, isForm := strings.CutPrefix(outer, "form:")
+	form, err := url.ParseQuery(string(r.Body))
+	if !ok || !isForm || err != nil || !form.Has(name) {
+		return fmt.Errorf("%w: %s cannot be written", ErrCannotSign, expr)
+	}
+	inner := Request{Body: []byte(form.Get(name))}
+	if err := replaceJSON(&inner, path, v); err != nil {
+		return err
+	}
+	form.Set(name, string(inner.Body))
+	r.Body = []byte(form.Encode())
+	return nil
+}
+
 // replaceJSON replaces the value at path, as a number where a number stood. Of a path that fans out every value is replaced.
 func replaceJSON(r *Request, path, v string) error {
 	old := gjson.GetBytes(r.Body, path)

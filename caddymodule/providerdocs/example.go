@@ -79,8 +79,7 @@ func (p *provider) asymmetric() bool {
 
 // onlyProviderSigns tells whether not even a key pair of one's own helps.
 func (p *provider) onlyProviderSigns() bool {
-	s := p.spec
-	return s.Signature.JSONField != "" || s.Signature.In == "expr" || s.JWT != nil && s.JWT.X5C != nil
+	return p.spec.JWT != nil && p.spec.JWT.X5C != nil
 }
 
 // trial says how to send an event as the provider would.

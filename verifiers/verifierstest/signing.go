@@ -12,7 +12,7 @@ import (
 
 // signable tells whether anybody but the provider can make requests of its kind.
 func signable(spec *verifiers.Spec) bool {
-	return spec.Signature.JSONField == "" && spec.Signature.In != "expr" && (spec.JWT == nil || spec.JWT.X5C == nil)
+	return spec.JWT == nil || spec.JWT.X5C == nil
 }
 
 // testExamples checks that examples are requests as the provider sends them.
