@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -122,29 +123,33 @@ func (b *bloom) set(hash *[16]byte) (changed bool) {
 	return changed
 }
 
-// filterStep is how many claims are read from one snapshot.
-const filterStep = 16384
+const (
+	filterStep = 1024                  // claims that are read from one snapshot
+	filterPace = 10 * time.Millisecond // for a step, so that events do not wait for the processor or for the disk
+)
 
 // fillFilters brings the claims from before the store was opened into the filters of their days, newest day first. Until it is done
 // with a day, that day's claims are looked up in Badger.
 func (s *Store) fillFilters(days []claimDay) {
 	defer s.wg.Done()
+	pace := time.NewTicker(filterPace)
+	defer pace.Stop()
 	for _, d := range days {
-		if !s.fillFilter(d) {
+		if !s.fillFilter(d, pace.C) {
 			return
 		}
 	}
 }
 
 // fillFilter returns false if the store is being closed.
-func (s *Store) fillFilter(d claimDay) bool {
+func (s *Store) fillFilter(d claimDay, pace <-chan time.Time) bool {
 	prefix := claimPrefix(d.day)
 	from := append([]byte(nil), prefix...)
 	for n := filterStep; n == filterStep; {
 		select {
 		case <-s.quit:
 			return false
-		default:
+		case <-pace:
 		}
 		n = 0
 		sn := s.snaps.get()
