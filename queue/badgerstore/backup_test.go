@@ -2,9 +2,9 @@ package badgerstore
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,34 +15,49 @@ import (
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
+// eachEvent calls fn for all events of a store with their deliveries.
+func eachEvent(t testing.TB, s *Store, fn func(queue.Summary)) {
+	t.Helper()
+	for f := (queue.Filter{Limit: 1000}); ; {
+		page, err := s.Events(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			fn(e)
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return
+		}
+	}
+}
+
 // snapshotOf is everything that can be asked of a store.
-func snapshotOf(t testing.TB, s *Store, ids map[queue.ID]string) map[string]string {
+func snapshotOf(t testing.TB, s *Store) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for id := range ids {
-		ev, err := s.Event(t.Context(), id)
-		if errors.Is(err, queue.ErrNotFound) {
-			continue // pruned
-		}
+	eachEvent(t, s, func(e queue.Summary) {
+		ev, err := s.Event(t.Context(), e.Event.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := s.Deliveries(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[id.String()] = fmt.Sprintf("%+v", *ev)
-		for _, d := range rows {
-			attempts, err := s.Attempts(t.Context(), id, d.Destination)
-			if err != nil {
-				t.Fatal(err)
-			}
+		id := ev.ID.String()
+		all[id] = fmt.Sprintf("%+v", *ev)
+		for _, d := range e.Deliveries {
 			if d.State == queue.StateDelivering {
 				d.State = queue.StatePending // leases end with the store
 			}
-			all[id.String()+" "+d.Destination] = fmt.Sprintf("%+v %+v", d, attempts)
+			all[id+" "+d.Destination] = fmt.Sprintf("%+v", d)
+			if d.Attempts == 0 {
+				continue
+			}
+			attempts, err := s.Attempts(t.Context(), ev.ID, d.Destination)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[id+" "+d.Destination] += fmt.Sprintf("%+v", attempts)
 		}
-	}
+	})
 	stats, err := s.Stats(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +109,7 @@ func TestBackupAndRestore(t *testing.T) {
 			if keys[0] != nil && bytes.Contains(file.Bytes(), []byte("xxxxxxxx")) {
 				t.Error("the backup of an encrypted store shows payloads")
 			}
-			want := snapshotOf(t, m.s, m.bodies)
+			want := snapshotOf(t, m.s)
 			later, err := m.s.Enqueue(t.Context(), []queue.NewEvent{{Event: queue.Event{Source: "shop", EventID: "later", Body: []byte("later")}}})
 			if err != nil {
 				t.Fatal(err)
@@ -111,7 +126,7 @@ func TestBackupAndRestore(t *testing.T) {
 			m.close()
 			m.dir, m.o = dir, o
 			m.open()
-			sameContents(t, snapshotOf(t, m.s, m.bodies), want)
+			sameContents(t, snapshotOf(t, m.s), want)
 			m.goesOn(later[0].ID)
 		})
 	}
@@ -121,12 +136,23 @@ func TestBackupAndRestore(t *testing.T) {
 func (m *mixed) goesOn(above queue.ID) {
 	m.t.Helper()
 	newest := queue.ID(0)
+	var copies []queue.NewEvent
+	var ids []queue.ID
 	for id, body := range m.bodies {
 		newest = max(newest, id)
 		eventID, _, _ := strings.Cut(body, "x")
-		got, err := m.s.Enqueue(m.t.Context(), []queue.NewEvent{{Event: queue.Event{Source: "shop", EventID: eventID, Body: []byte(body)}, DedupKey: eventID, DedupWindow: time.Hour}})
-		if err != nil || !got[0].Duplicate || got[0].ID != id {
-			m.t.Fatalf("%s is not known as a duplicate of %s: %+v %v", eventID, id, got, err)
+		copies = append(copies, queue.NewEvent{Event: queue.Event{Source: "shop", EventID: eventID, Body: []byte(body)}, DedupKey: eventID, DedupWindow: time.Hour})
+		ids = append(ids, id)
+	}
+	for at := 0; at < len(copies); at += 100 {
+		got, err := m.s.Enqueue(m.t.Context(), copies[at:min(at+100, len(copies))])
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		for i, r := range got {
+			if !r.Duplicate || r.ID != ids[at+i] {
+				m.t.Fatalf("%s is not known as a duplicate of %s: %+v", copies[at+i].EventID, ids[at+i], r)
+			}
 		}
 	}
 	got, err := m.s.Enqueue(m.t.Context(), []queue.NewEvent{{Event: queue.Event{Source: "shop", EventID: "new", Body: []byte("new")}}})
@@ -144,15 +170,15 @@ func (m *mixed) drain() {
 	m.t.Helper()
 	for _, name := range []string{"plain", "ordered"} {
 		for {
-			claimed, _, err := m.s.Claim(m.t.Context(), queue.ClaimRequest{Destination: name, Limit: 50, Now: m.clock.Now(), Lease: time.Minute})
+			claimed, next, err := m.s.Claim(m.t.Context(), queue.ClaimRequest{Destination: name, Limit: 50, Now: m.clock.Now(), Lease: time.Minute})
 			if err != nil {
 				m.t.Fatal(err)
 			}
-			if len(claimed) == 0 {
+			if len(claimed) == 0 && (next.IsZero() || next.After(m.clock.Now())) {
 				break
 			}
 			for _, c := range claimed {
-				if string(c.Event.Body) != m.bodies[c.Event.ID] {
+				if string(c.Event.Body) != m.bodies[c.Event.ID] && !strings.HasPrefix(string(c.Event.Body), "tail ") {
 					m.t.Fatalf("event %s has another body", c.Event.ID)
 				}
 				if lost, err := m.s.Settle(m.t.Context(), []queue.Settlement{{Lease: c.Lease, State: queue.StateDelivered}}); err != nil || lost[0] != nil {
@@ -172,65 +198,106 @@ func (m *mixed) drain() {
 	}
 }
 
+// load enqueues and delivers until it is stopped.
+type load struct {
+	m        *mixed
+	stop     chan struct{}
+	wg       sync.WaitGroup
+	progress chan struct{} // has room for one: something was accepted
+	mu       sync.Mutex
+	accepted map[queue.ID]string
+}
+
+func startLoad(m *mixed) *load {
+	l := &load{m: m, stop: make(chan struct{}), progress: make(chan struct{}, 1), accepted: map[queue.ID]string{}}
+	for worker := range 4 {
+		l.wg.Go(func() { l.enqueue(worker) })
+	}
+	l.wg.Go(l.deliver)
+	return l
+}
+
+func (l *load) stopped() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *load) enqueue(worker int) {
+	for n := 0; !l.stopped() && n < 2000; n++ {
+		id := fmt.Sprintf("%d-%d", worker, n)
+		body := strings.Repeat(id+" ", 1+n%200)
+		got, err := l.m.s.Enqueue(l.m.t.Context(), []queue.NewEvent{{
+			Event:    queue.Event{Source: "shop", Provider: "p", EventID: id, ReceivedAt: l.m.clock.Now(), Body: []byte(body)},
+			DedupKey: id, DedupWindow: time.Hour, Deliveries: []queue.NewDelivery{{Destination: "ordered", OrderKey: "k"}, {Destination: "plain"}},
+		}})
+		if err != nil {
+			l.m.t.Error(err)
+			return
+		}
+		l.mu.Lock()
+		l.accepted[got[0].ID] = body
+		l.mu.Unlock()
+		select {
+		case l.progress <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (l *load) deliver() {
+	for !l.stopped() {
+		claimed, _, err := l.m.s.Claim(l.m.t.Context(), queue.ClaimRequest{Destination: "plain", Limit: 10, Now: l.m.clock.Now(), Lease: time.Minute})
+		if err != nil {
+			l.m.t.Error(err)
+			return
+		}
+		for _, c := range claimed {
+			if _, err := l.m.s.Settle(l.m.t.Context(), []queue.Settlement{{Lease: c.Lease, State: queue.StateDelivered}}); err != nil {
+				l.m.t.Error(err)
+				return
+			}
+		}
+		if len(claimed) > 0 {
+			continue
+		}
+		select {
+		case <-l.m.s.Wake():
+		case <-l.stop:
+		}
+	}
+}
+
+// until waits for so many accepted events, and returns those there are.
+func (l *load) until(n int) map[queue.ID]string {
+	for {
+		l.mu.Lock()
+		if len(l.accepted) >= n {
+			defer l.mu.Unlock()
+			return maps.Clone(l.accepted)
+		}
+		l.mu.Unlock()
+		<-l.progress
+	}
+}
+
 // TestBackupUnderLoad restores backups that were taken while events came in and were delivered: each event that was accepted before a backup began is in it.
 func TestBackupUnderLoad(t *testing.T) {
 	m := newMixed(t, nil)
-	ctx, stop := context.WithCancel(t.Context())
-	var mu sync.Mutex
-	accepted := map[queue.ID]string{}
-	var load sync.WaitGroup
-	for worker := range 4 {
-		load.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				body := strings.Repeat(fmt.Sprintf("%d-%d ", worker, n), 1+n%200)
-				got, err := m.s.Enqueue(t.Context(), []queue.NewEvent{{
-					Event:    queue.Event{Source: "shop", Provider: "p", EventID: fmt.Sprintf("%d-%d", worker, n), ReceivedAt: m.clock.Now(), Body: []byte(body)},
-					DedupKey: fmt.Sprintf("%d-%d", worker, n), DedupWindow: time.Hour, Deliveries: []queue.NewDelivery{{Destination: "plain"}, {Destination: "ordered", OrderKey: "k"}},
-				}})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				accepted[got[0].ID] = body
-				mu.Unlock()
-			}
-		})
-	}
-	load.Go(func() {
-		for ctx.Err() == nil {
-			claimed, _, err := m.s.Claim(t.Context(), queue.ClaimRequest{Destination: "plain", Limit: 10, Now: m.clock.Now(), Lease: time.Minute})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for _, c := range claimed {
-				if _, err := m.s.Settle(t.Context(), []queue.Settlement{{Lease: c.Lease, State: queue.StateDelivered}}); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-	})
-	for round := 0; round < 3 && !t.Failed(); round++ {
-		for enough := false; !enough && !t.Failed(); {
-			mu.Lock()
-			enough = len(accepted) >= 500*(round+1)
-			mu.Unlock()
-		}
-		mu.Lock()
-		before := make(map[queue.ID]string, len(accepted))
-		for id, body := range accepted {
-			before[id] = body
-		}
-		mu.Unlock()
+	l := startLoad(m)
+	for round := range 3 {
+		before := l.until(400 * (round + 1))
 		var file bytes.Buffer
 		if _, err := m.s.Backup(t.Context(), &file); err != nil {
 			t.Fatal(err)
 		}
 		m.restoredHas(&file, before)
 	}
-	stop()
-	load.Wait()
+	close(l.stop)
+	l.wg.Wait()
 }
 
 // restoredHas restores a backup and expects events in it, each with its body and its deliveries.
@@ -249,15 +316,23 @@ func (m *mixed) restoredHas(file *bytes.Buffer, events map[queue.ID]string) {
 			m.t.Error(err)
 		}
 	}()
-	for id, body := range events {
-		ev, err := s.Event(m.t.Context(), id)
+	found := 0
+	eachEvent(m.t, s, func(e queue.Summary) {
+		body, ok := events[e.Event.ID]
+		if !ok {
+			return // accepted while the backup began
+		}
+		found++
+		ev, err := s.Event(m.t.Context(), e.Event.ID)
 		if err != nil || string(ev.Body) != body {
-			m.t.Fatalf("event %s: %v", id, err)
+			m.t.Fatalf("event %s: %v", e.Event.ID, err)
 		}
-		rows, err := s.Deliveries(m.t.Context(), id)
-		if err != nil || len(rows) != 2 || rows[0].State != queue.StatePending || rows[1].State != queue.StatePending && rows[1].State != queue.StateDelivered {
-			m.t.Fatalf("deliveries of %s: %v %+v", id, err, rows)
+		if d := e.Deliveries; len(d) != 2 || d[0].State != queue.StatePending || d[1].State != queue.StatePending && d[1].State != queue.StateDelivered {
+			m.t.Fatalf("deliveries of %s: %+v", e.Event.ID, d)
 		}
+	})
+	if found != len(events) {
+		m.t.Errorf("%d of %d events are in the backup", found, len(events))
 	}
 	r, err := s.Check(m.t.Context())
 	sound(m.t, r, err)

@@ -202,7 +202,7 @@ func (c *checker) states(seq uint64, e *stored, rows []deliveryRow, tries []atte
 			}
 		}
 		if last := d.record.last != nil; n+btoi(last) != d.record.attempts {
-			c.report.add(Finding{Kind: "delivery", Event: eventName(seq), Destination: l.row.name, WayOut: outRecount,
+			c.report.add(Finding{Level: LevelNote, Kind: "delivery", Event: eventName(seq), Destination: l.row.name,
 				Text: fmt.Sprintf("has had %d attempts, and there are records of %d", d.record.attempts, n+btoi(last))})
 		}
 		l.fifo[blockOf(seq)] &^= bitOf(seq)

@@ -73,6 +73,9 @@ func (s *Store) checkFiles(db string) error {
 	if err := s.compareManifest(f, path, end); err != nil {
 		return err
 	}
+	if info, err := f.Stat(); err == nil && end < info.Size() {
+		s.torn = true
+	}
 	return s.setAside(tables, m)
 }
 
@@ -146,8 +149,17 @@ func (s *Store) setAside(tables []string, m badger.Manifest) error {
 	return nil
 }
 
-// dropAside deletes the tables that were set aside, once the store has shown to be complete without them.
-func (s *Store) dropAside() error { return os.RemoveAll(filepath.Join(s.dir, orphanDir)) }
+// dropAside deletes the tables that were set aside, once the store has shown to be complete without them. If the manifest has a record that is cut
+// short, they may be a part of the database after all, and are left for a salvage.
+func (s *Store) dropAside() error {
+	dir := filepath.Join(s.dir, orphanDir)
+	if found, err := os.ReadDir(dir); err == nil && len(found) > 0 && s.torn {
+		s.log.Error("the manifest's last record is cut short, and there are tables that it does not name; stop Caddy and run `caddy webhooks store check`",
+			zap.String("tables", dir), zap.Int("count", len(found)))
+		return nil
+	}
+	return os.RemoveAll(dir)
+}
 
 // copyManifest keeps a copy of the manifest if it has changed.
 func (s *Store) copyManifest() error {

@@ -20,19 +20,27 @@ import (
 // rawDB is a Badger database as its files are. What one damaged file holds does not keep it from the others.
 type rawDB struct {
 	dir     string
-	keys    *badger.KeyRegistry // nil: the store is not encrypted
+	keys    *badger.KeyRegistry
+	plain   bool // the store is not encrypted
 	tables  []*rawTable
 	loose   [][]rawRow // sorted rows of memtables and of damaged tables
 	values  map[uint32]*rawLog
 	missing map[uint32]int // files of the value log that rows point to and that cannot be read, with the number of rows
 	damaged bool           // rows may be missing
+	torn    bool           // the manifest's last record is cut short
+	extra   bool           // tables that the manifest does not name were taken, so that rows that were deleted may be there again
 	told    map[string]bool
 	report  *Report
 }
 
-// openRawDB reads everything but tables and values. Damage goes to the report; an error means that nothing can be read at all.
+// openRawDB reads everything but tables and values, as Badger would. Damage goes to the report; an error means that nothing can be read at all.
 func openRawDB(dir string, key []byte, report *Report) (*rawDB, error) {
-	db := &rawDB{dir: dir, values: map[uint32]*rawLog{}, missing: map[uint32]int{}, told: map[string]bool{}, report: report}
+	return openRaw(dir, key, false, report)
+}
+
+// openRaw is openRawDB; with all, tables count that the manifest does not name.
+func openRaw(dir string, key []byte, all bool, report *Report) (*rawDB, error) {
+	db := &rawDB{dir: dir, plain: len(key) == 0, values: map[uint32]*rawLog{}, missing: map[uint32]int{}, told: map[string]bool{}, report: report}
 	if err := db.openKeys(key); err != nil {
 		return nil, err
 	}
@@ -41,7 +49,7 @@ func openRawDB(dir string, key []byte, report *Report) (*rawDB, error) {
 		return nil, err
 	}
 	for _, open := range []func() error{
-		func() error { return db.openTables(named, known) }, db.openMemtables, db.openValues,
+		func() error { return db.openTables(named, known, all) }, db.openMemtables, db.openValues,
 	} {
 		if err := open(); err != nil {
 			db.close()
@@ -93,72 +101,6 @@ func (db *rawDB) openKeys(key []byte) error {
 	return nil
 }
 
-// manifest returns the tables that make the database, with their data keys; known is false if that cannot be told and all tables have to be taken.
-func (db *rawDB) manifest() (named map[uint64]uint64, known bool, err error) {
-	path := filepath.Join(db.dir, manifestName)
-	copied := filepath.Join(filepath.Dir(db.dir), manifestDir, manifestCopy)
-	now, end, nowErr := readManifest(path)
-	before, copiedEnd, copyErr := readManifest(copied)
-	switch {
-	case nowErr == nil && copyErr == nil && end < copiedEnd && isPrefix(path, end, copied):
-		db.report.file("manifest", path, fmt.Errorf("has lost its last %d bytes; the copy %s is complete", copiedEnd-end, db.report.name(copied)), outManifest)
-		db.damaged = true
-		return before, true, nil
-	case nowErr == nil:
-		return now, true, nil
-	case errors.Is(nowErr, fs.ErrNotExist) && db.empty():
-		return nil, true, nil
-	}
-	text := nowErr
-	if errors.Is(nowErr, fs.ErrNotExist) {
-		text = errors.New("is missing: which tables make the database cannot be told")
-	}
-	if copyErr == nil {
-		text = fmt.Errorf("%w; %s is a copy of it as it was the last time the store was opened or closed", text, db.report.name(copied))
-	}
-	db.report.file("manifest", path, text, outSalvage)
-	db.damaged = true
-	return now, false, nil
-}
-
-func isPrefix(path string, end int64, whole string) bool {
-	a, errA := os.ReadFile(path)
-	b, errB := os.ReadFile(whole)
-	return errA == nil && errB == nil && end <= int64(len(a)) && bytes.HasPrefix(b, a[:end])
-}
-
-// empty reports whether there is nothing that a manifest would have to name.
-func (db *rawDB) empty() bool {
-	for _, pattern := range []string{"*.sst", "*.vlog"} {
-		if found, err := filepath.Glob(filepath.Join(db.dir, pattern)); err != nil || len(found) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// readManifest returns the tables a manifest names, and where its intact part ends.
-func readManifest(path string) (tables map[uint64]uint64, end int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	var m badger.Manifest
-	err = guarded(func() (err error) {
-		m, end, err = badger.ReplayManifestFile(f, 0, badger.DefaultOptions(filepath.Dir(path)).WithLogger(nil))
-		return err
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	tables = make(map[uint64]uint64, len(m.Tables))
-	for id, t := range m.Tables {
-		tables[id] = t.KeyID
-	}
-	return tables, end, nil
-}
-
 // numbered returns the files with an extension by their number.
 func (db *rawDB) numbered(ext string) (map[uint64]string, error) {
 	paths, err := filepath.Glob(filepath.Join(db.dir, "*"+ext))
@@ -175,7 +117,7 @@ func (db *rawDB) numbered(ext string) (map[uint64]string, error) {
 	return files, nil
 }
 
-func (db *rawDB) openTables(named map[uint64]uint64, known bool) error {
+func (db *rawDB) openTables(named map[uint64]uint64, known, all bool) error {
 	files, err := db.numbered(".sst")
 	if err != nil {
 		return err
@@ -189,25 +131,51 @@ func (db *rawDB) openTables(named map[uint64]uint64, known bool) error {
 	for id, path := range files {
 		keyID, isNamed := named[id]
 		if known && !isNamed {
-			db.report.add(Finding{Level: LevelNote, Kind: "table", File: db.report.name(path), Text: "belongs to nothing: a crash has left it behind"})
-			continue
+			db.unnamed(path)
+			if !all {
+				continue
+			}
 		}
-		db.report.Tables++
-		t, err := openRawTable(path, db.keys, keyID, isNamed)
-		if err != nil {
-			db.damagedTable(path, err)
-			continue
-		}
-		db.tables = append(db.tables, t)
+		db.openTable(path, keyID, isNamed)
 	}
-	return nil
+	if !all {
+		return nil
+	}
+	aside, err := filepath.Glob(filepath.Join(filepath.Dir(db.dir), orphanDir, "*.sst"))
+	for _, path := range aside {
+		db.unnamed(path)
+		db.openTable(path, 0, false)
+	}
+	return err
+}
+
+// unnamed reports a table that the manifest does not name. After a crash that is nothing; if the manifest has lost its end it may be a part of the database.
+func (db *rawDB) unnamed(path string) {
+	db.extra = true
+	f := Finding{Level: LevelNote, Kind: "table", File: db.report.name(path), Text: "the manifest does not name it: a crash has left it behind"}
+	if db.torn {
+		f = Finding{Kind: "manifest", File: db.report.name(filepath.Join(db.dir, manifestName)), WayOut: outSalvage,
+			Text: fmt.Sprintf("its last record is cut short, and it does not name the table %s", filepath.Base(path))}
+		db.damaged = true
+	}
+	db.report.add(f)
+}
+
+func (db *rawDB) openTable(path string, keyID uint64, known bool) {
+	db.report.Tables++
+	t, err := openRawTable(path, db.keys, keyID, known)
+	if err != nil {
+		db.damagedTable(path, err)
+		return
+	}
+	db.tables = append(db.tables, t)
 }
 
 // damagedTable takes out of a table whose index is broken what can be found without it.
 func (db *rawDB) damagedTable(path string, reason error) {
 	db.damaged = true
 	var rows []rawRow
-	if b, err := os.ReadFile(path); err == nil && db.keys == nil {
+	if b, err := os.ReadFile(path); err == nil && db.plain {
 		rows = scanBlocks(b)
 	}
 	db.report.file("table", path, fmt.Errorf("%w; %s can be read all the same", reason, count(len(rows), "row", "rows")), outSalvage)

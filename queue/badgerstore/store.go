@@ -72,6 +72,7 @@ type Store struct {
 	}
 	promised atomic.Uint64 // last event that is durable in the journal
 
+	torn   bool // the manifest's last record was cut short when it was opened
 	markMu sync.Mutex
 	marked []byte // the high-water mark as it is on disk
 

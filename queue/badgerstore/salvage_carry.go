@@ -1,0 +1,249 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// carrier writes events with their deliveries as they are into a new store, in order of their numbers. It goes the way that recovery goes, so that all tables and
+// counters follow from what is carried.
+type carrier struct {
+	s      *Store
+	a      *applier
+	now    int64
+	first  uint64
+	busy   map[busyKey]bool   // order keys of which some delivery has left the FIFO
+	owners map[busyKey]turn   // who comes first, of those
+	lanes  map[string]*counts // what the old store has counted
+	late   map[string]uint64  // by source: events that the old store has not counted yet
+}
+
+// busyKey is an order key of a destination.
+type busyKey struct {
+	destination string
+	hash        uint64
+}
+
+// newCarrier makes the new store.
+func newCarrier(dir string, lock *os.File, o Options) (*carrier, error) {
+	s := newStore(dir, o)
+	s.lock = lock
+	c := &carrier{s: s, now: o.Clock().UnixNano(), busy: map[busyKey]bool{}, owners: map[busyKey]turn{}, lanes: map[string]*counts{}, late: map[string]uint64{}}
+	if err := s.disk.prepare(); err != nil {
+		return c, err
+	}
+	if err := s.openDatabase(filepath.Join(dir, "db")); err != nil {
+		return c, err
+	}
+	state, err := s.loadState()
+	if err != nil {
+		return c, err
+	}
+	state.seq = 0 // what is carried is older than the new store
+	s.applier = newApplier(s, state)
+	c.a = s.applier
+	c.a.tx = c.a.begin()
+	return c, nil
+}
+
+// carriedDelivery is a delivery with its state and the records of its attempts but the last.
+type carriedDelivery struct {
+	destination string
+	record      record
+	attempts    map[int][]byte
+}
+
+// event carries an event. states are those of its deliveries that are known; the others are as if nothing had happened to them.
+func (c *carrier) event(seq uint64, rec []byte, states []carriedDelivery) (*pending, error) {
+	if c.first == 0 {
+		c.first = seq
+		c.a.state.seq = seq - 1
+	}
+	p, err := c.s.pendingOf(seq, rec)
+	if err != nil {
+		return nil, err
+	}
+	if p.claim.until <= c.now {
+		p.claim.until = 0
+	}
+	if err := c.a.room(len(p.deliveries)*3+6, p.size()); err != nil {
+		return nil, err
+	}
+	if err := c.a.addEvent(p); err != nil {
+		return nil, err
+	}
+	stated := map[string]bool{}
+	for i := range states {
+		stated[states[i].destination] = true
+		if err := c.state(p, &states[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range p.deliveries {
+		if d := &p.deliveries[i]; !stated[d.lane.name] && d.hash != 0 {
+			c.queues(d.lane.name, d.hash, turn{d.place, seq})
+		}
+	}
+	return p, nil
+}
+
+// queues notes a delivery with an order key that is not settled and has not stepped aside.
+func (c *carrier) queues(destination string, hash uint64, t turn) {
+	k := busyKey{destination, hash}
+	if !c.busy[k] {
+		return
+	}
+	if owner, ok := c.owners[k]; !ok || t.before(owner) {
+		c.owners[k] = t
+	}
+}
+
+// state brings a delivery from its beginning to the state it had.
+func (c *carrier) state(p *pending, d *carriedDelivery) error {
+	l, err := c.s.lanes.get(d.destination, p.seq)
+	if err != nil {
+		return err
+	}
+	before, orderKey := record{}, d.record.orderKey
+	for i := range p.deliveries {
+		if n := &p.deliveries[i]; n.lane == l {
+			orderKey = n.orderKey
+			before = initial(queue.NewDelivery{
+				Destination: l.name, OrderKey: n.orderKey, NotBefore: fromNanos(n.wanted), OrderAt: fromNanos(n.place)}, p.enqueued)
+		}
+	}
+	hash := hashOrder(orderKey)
+	after := c.settled(d.record)
+	if !after.state.Settled() && hash != 0 && !after.aside {
+		c.queues(l.name, hash, after.turn(p.seq))
+	}
+	o := &op{lane: l}
+	l.change(o, p.seq, hash, before, after)
+	delete(l.recent, p.seq) // nobody reads it from memory
+	for number, sealed := range d.attempts {
+		o.muts = append(o.muts, mut{key: attemptKey(p.seq, l.id, number), value: seal(attemptKey(p.seq, l.id, number), sealed)})
+	}
+	return c.add(o)
+}
+
+// settled gives a record the place that it has in the new store. What was parked is scheduled: the owner of its order key, who has a row, keeps it waiting.
+func (c *carrier) settled(r record) record {
+	if r.state.Settled() {
+		r.place, r.due = nowhere, 0
+		return r
+	}
+	if r.due == 0 {
+		r.due = max(r.wanted, c.now)
+	}
+	r.state, r.place = queue.StatePending, inScheduled
+	return r
+}
+
+func (c *carrier) add(o *op) error {
+	size := 0
+	for _, m := range o.muts {
+		size += len(m.key) + len(m.value)
+	}
+	if err := c.a.room(len(o.muts)+len(o.left)+4, size); err != nil {
+		return err
+	}
+	return c.a.addOp(o)
+}
+
+// row carries a row that stands for itself.
+func (c *carrier) row(key, value []byte) error {
+	o := &op{}
+	o.put(key, append([]byte{}, value...))
+	return c.add(o)
+}
+
+// claim carries a dedup claim.
+func (c *carrier) claim(key, value []byte, until int64) error {
+	if err := c.row(key, value); err != nil {
+		return err
+	}
+	day := be.Uint32(key[1:])
+	if until > c.a.state.days[day] {
+		c.a.state.days[day] = roundUntil(until)
+		c.a.tx.days[day] = struct{}{}
+	}
+	return nil
+}
+
+// source carries what a source has brought in over its life.
+func (c *carrier) source(name string, row *sourceRow) {
+	now := c.a.state.sources[name]
+	if now == nil {
+		now = &sourceRow{}
+		c.a.state.sources[name] = now
+	}
+	now.accepted, now.last = max(now.accepted, row.accepted+c.late[name]), max(now.last, row.last)
+	c.a.tx.sources[name] = struct{}{}
+}
+
+// finish writes what comes last, and closes the store. The next event gets a number that was never used.
+func (c *carrier) finish(last uint64) error {
+	for k, owner := range c.owners {
+		l := c.s.lanes.find(k.destination)
+		o := &op{lane: l}
+		l.writeOwner(o, &orderKey{owner: owner, low: owner.next()}, k.hash)
+		if err := c.add(o); err != nil {
+			return err
+		}
+	}
+	for name, n := range c.lanes {
+		l, err := c.s.lanes.get(name, c.a.state.seq+1)
+		if err != nil {
+			return err
+		}
+		row := c.a.laneRow(l)
+		row.delivered, row.cancelled = max(row.delivered, n.delivered), max(row.cancelled, n.cancelled)
+		c.a.tx.lane(l)
+	}
+	e := encoder{}
+	e.fixed(c.first)
+	if err := c.row(keyPruner, e.b); err != nil {
+		return err
+	}
+	c.a.state.seq = max(last, uint64(c.now/1000)-1)
+	if err := c.a.commit(); err != nil {
+		return err
+	}
+	c.s.promised.Store(c.a.state.seq)
+	return c.close()
+}
+
+// close closes what newCarrier opened. The lock stays with whoever gave it.
+func (c *carrier) close() error {
+	lock := c.s.lock
+	defer func() { c.s.lock = lock }()
+	c.s.snaps.close()
+	if c.s.db == nil {
+		return nil
+	}
+	db := c.s.db
+	c.s.db = nil
+	err := guarded(db.Close)
+	if failed := c.s.Failure(); failed != nil {
+		err = errors.Join(err, failed)
+	}
+	if err == nil && c.a != nil && c.s.promised.Load() > 0 {
+		err = c.s.writeMark()
+	}
+	return err
+}
+
+// roomLeft refuses to go on when the disk is nearly full, which would end the process.
+func (c *carrier) roomLeft() error {
+	if err := c.s.disk.update(); err != nil {
+		return err
+	}
+	if c.s.disk.stopped() {
+		return fmt.Errorf("%w: %d bytes are free on the disk of %s, and %d are wanted", queue.ErrFull, c.s.disk.free.Load(), c.s.dir, c.s.disk.reserve/2)
+	}
+	return nil
+}
