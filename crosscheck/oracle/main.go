@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sluice-webhooks/sluice/crosscheck/rig"
 	"github.com/sluice-webhooks/sluice/verifiers"
@@ -28,7 +29,7 @@ type request struct {
 
 // question is what a line asks for.
 type question struct {
-	// Do: secret (a new one), sign or verify.
+	// Do: secret (a new one), chain (of certificates), sign or verify.
 	Do       string            `json:"do"`
 	Provider string            `json:"provider"`
 	Params   map[string]string `json:"params"`
@@ -46,6 +47,7 @@ type answer struct {
 	Secret  string            `json:"secret,omitempty"`
 	Params  map[string]string `json:"params,omitempty"` // values for those that the provider needs
 	Request *request          `json:"request,omitempty"`
+	Chain   *chain            `json:"chain,omitempty"`
 	// Reason is the short name of a refusal; empty: accepted.
 	Reason string `json:"reason,omitempty"`
 	// Error is set if the question cannot be answered, and says more of a refusal.
@@ -109,12 +111,15 @@ func (q *question) answer(ctx context.Context, a *answer) error {
 		a.Params = p.Params
 		a.Secret, err = p.NewSecret()
 		return err
+	case "chain":
+		a.Chain, err = newChain(time.Now())
+		return err
 	case "sign":
 		return q.sign(p, a)
 	case "verify":
 		return q.verify(ctx, p, a)
 	}
-	return fmt.Errorf("do %q: want secret, sign or verify", q.Do)
+	return fmt.Errorf("do %q: want secret, chain, sign or verify", q.Do)
 }
 
 func (q *question) sign(p *rig.Provider, a *answer) error {

@@ -40,6 +40,8 @@ export function startOracle(binary = process.env.SLUICE_ORACLE) {
       const { secret = "", params = {} } = await ask({ do: "secret", provider });
       return { secret, params };
     },
+    // A chain of certificates, leaf first, as Apple signs with: { certificates, key } in PEM.
+    chain: async (provider) => (await ask({ do: "chain", provider })).chain,
     sign: async (provider, secret, { params, type, id, url, headers, body } = {}) => {
       const { request } = await ask({ do: "sign", provider, params, type, id, secrets: [secret], request: written({ url, headers, body }) });
       const values = Object.fromEntries(Object.entries(request.header).map(([name, list]) => [name.toLowerCase(), list.join(", ")]));

@@ -3,6 +3,9 @@ import OpenAI from "openai";
 import { validateWebhook } from "replicate";
 import { ElevenLabsClient } from "@elevenlabs/elevenlabs-js";
 import Retell from "retell-sdk";
+import { Composio, ComposioWebhookPayloadError } from "@composio/core";
+
+const composio = new Composio({ apiKey: "not used", allowTracking: false });
 
 export default [
   {
@@ -21,5 +24,17 @@ export default [
     provider: "retell", package: "retell-sdk",
     accepts: (r, secret) => Retell.verify(r.text, secret, r.header("x-retell-signature")),
     signs: async (r, secret) => ({ headers: { ...r.headers, "x-retell-signature": await Retell.sign(r.text, secret) } }),
+  },
+  {
+    provider: "composio", package: "@composio/core",
+    accepts: async (r, secret) => {
+      try {
+        const { payload } = await composio.triggers.verifyWebhook({ payload: r.text, id: r.header("webhook-id"), timestamp: r.header("webhook-timestamp"), signature: r.header("webhook-signature"), secret });
+        return Boolean(payload);
+      } catch (error) { // the signature is checked first; the example is not a whole event
+        if (error instanceof ComposioWebhookPayloadError) return true;
+        throw error;
+      }
+    },
   },
 ];

@@ -6,7 +6,7 @@
 //   example: { type, body, headers } of what we sign; draft: the request that the package signs; url: where they go
 //   tamper(request): a change that the provider's signature covers, if it does not cover the last word of the body
 //   bodyUnsigned: why a changed body is accepted
-//   secret(): a secret; params: params of the provider
+//   secret(oracle): a secret; params: params of the provider
 //   documents(secret), published: the provider publishes its keys; documents has them by address
 //   notSigned: why the catalogue cannot sign; then signs() does by the provider's formula, and the package has to accept that too
 //   notForwarded: why the gateway cannot sign it for an application, though the catalogue can.
@@ -23,7 +23,7 @@ export const sdks = [...ai, ...clouds, ...commerce, ...identity, ...messaging, .
   accepts: sdk.accepts && (async (request, secret, params) => sdk.accepts(request, secret, params)),
   keys: async (oracle) => {
     const made = await oracle.secret(sdk.provider);
-    return { secret: sdk.secret?.() ?? made.secret, params: { ...made.params, ...sdk.params } };
+    return { secret: (await sdk.secret?.(oracle)) ?? made.secret, params: { ...made.params, ...sdk.params } };
   },
 }));
 

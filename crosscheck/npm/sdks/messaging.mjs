@@ -15,6 +15,7 @@ const require = createRequire(import.meta.url);
 const twilio = require("twilio");
 const plivo = require("plivo");
 const pusher = require("pusher");
+const zoom = require("@zoom/rivet/meetings");
 const lark = require("@larksuiteoapi/node-sdk");
 const messagebirdJwt = require("messagebird/lib/webhook-signature-jwt");
 const messagebirdKey = require("messagebird/lib/signature");
@@ -106,5 +107,20 @@ export default [
     provider: "messagebird_legacy", package: "messagebird",
     accepts: (r, secret) => passes(messagebirdKey(secret), { headers: r.headers, query: Object.fromEntries(new URL(r.url).searchParams), body: r.text }),
     tamper: (r) => r.with({ url: r.url.replace("status=delivered", "status=failed") }),
+  },
+  {
+    provider: "zoom", package: "@zoom/rivet",
+    accepts: async (r, secret) => {
+      const receiver = new zoom.AwsLambdaReceiver({ webhooksSecretToken: secret }), debug = console.debug;
+      let emitted = false;
+      receiver.init({ eventEmitter: { emit: async () => { emitted = true; } } });
+      console.debug = () => {}; // the package prints what it gets
+      try {
+        const { statusCode } = await receiver.start()({ body: r.text, headers: r.headers, isBase64Encoded: false }, {});
+        return statusCode === 200 && emitted;
+      } finally {
+        console.debug = debug;
+      }
+    },
   },
 ];

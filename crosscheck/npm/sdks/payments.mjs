@@ -10,6 +10,7 @@ import Lithic from "lithic";
 import ModernTreasury from "modern-treasury";
 import Orb from "orb-billing";
 import Metronome from "@metronome/sdk";
+import { WebhookSignatureValidator as MercadoPago } from "mercadopago";
 import DodoPayments from "dodopayments";
 import * as polar from "@polar-sh/sdk/webhooks";
 import * as truelayer from "truelayer-signing";
@@ -123,6 +124,14 @@ export default [
   {
     provider: "orb", package: "orb-billing",
     accepts: (r, secret) => new Orb({ apiKey: "not used" }).webhooks.unwrap(r.text, r.headers, secret),
+  },
+  {
+    provider: "mercadopago", package: "mercadopago",
+    accepts: (r, secret) => {
+      MercadoPago.validate({ xSignature: r.header("x-signature"), xRequestId: r.header("x-request-id"), dataId: new URL(r.url).searchParams.get("data.id"), secret });
+      return true;
+    },
+    tamper: (r) => r.with({ url: r.url.replace("data.id=1", "data.id=2") }), // only ids are signed
   },
   {
     provider: "metronome", package: "@metronome/sdk",
