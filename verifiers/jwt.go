@@ -206,7 +206,7 @@ func (s *jwtScheme) verifySecrets(a *attempt, token *jose.JSONWebSignature, h *j
 
 // candidates returns what of a configured key may verify a token of this algorithm.
 func (s *jwtScheme) candidates(k *key, h *jose.Header) []any {
-	pub := publicOf(k.bytes)
+	pub := k.public
 	if strings.HasPrefix(h.Algorithm, "HS") {
 		if pub != nil {
 			return nil // a public key is known to everybody: it must never be taken for a shared secret
@@ -227,6 +227,19 @@ func paddedKey(b []byte) []byte {
 		return b
 	}
 	return append(bytes.Clone(b), make([]byte, longest-len(b))...)
+}
+
+// parseTokenKey reads a secret of a token scheme as a key pair's half once, if it is one. Where all algorithms are asymmetric, nothing else will do.
+func (k *key) parseTokenKey(p *Provider) error {
+	if p.spec.Scheme != SchemeJWT && p.spec.Scheme != SchemeJWS || p.spec.JWT == nil || p.spec.JWT.X5C != nil {
+		return nil
+	}
+	k.public = publicOf(k.bytes)
+	shared := slices.ContainsFunc(p.spec.JWT.Algorithms, func(alg string) bool { return strings.HasPrefix(alg, "HS") })
+	if k.public == nil && !shared {
+		return fmt.Errorf("%w: expected a public key for %s", errSecretFormat, strings.Join(p.spec.JWT.Algorithms, ", "))
+	}
+	return nil
 }
 
 // publicOf reads bytes as a key pair's public half; nil if they are not one.

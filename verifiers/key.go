@@ -104,7 +104,7 @@ func (p *Provider) makeKey(secret []byte) (*key, error) {
 		return nil, fmt.Errorf("%w: nothing is left of it", errSecretFormat)
 	}
 	if !asymmetric {
-		return k, nil
+		return k, k.parseTokenKey(p)
 	}
 	if err := k.parseAsymmetric(p); err != nil {
 		return nil, err
