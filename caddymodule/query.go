@@ -66,6 +66,9 @@ func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error)
 	if f.Limit == 0 {
 		f.Limit = defaultPageSize
 	}
+	if page, ok, err := g.byProviderID(ctx, &f); ok || err != nil {
+		return page, err
+	}
 	match := g.stateMatch(&f)
 	page := eventPage{Events: []eventView{}}
 	for range filteredPages {
@@ -146,6 +149,9 @@ func (g *gateway) find(ctx context.Context, id, source string) (queue.ID, []queu
 	}
 	if id == "" {
 		return 0, nil, fmt.Errorf("%w: event id is empty", errBadQuery)
+	}
+	if found, err := g.originals(ctx, id, source); err != nil || len(found) > 0 {
+		return found.newest(), found.others(), err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()

@@ -72,3 +72,9 @@ func (s *Store) Work() (w queue.Work) {
 	}
 	return w
 }
+
+// Original implements queue.Finder.
+func (s *Store) Original(ctx context.Context, source, dedupKey string) (id queue.ID, err error) {
+	err = call(s, func(q queue.Finder) error { id, err = q.Original(ctx, source, dedupKey); return err })
+	return id, err
+}
