@@ -1,6 +1,9 @@
 package dashboard
 
-import "net/http"
+import (
+	"html/template"
+	"net/http"
+)
 
 // audit lists who changed what.
 func (x *exchange) audit() error {
@@ -17,4 +20,4 @@ type auditData struct {
 }
 
 // Next is the query of the next page.
-func (d *auditData) Next() string { return d.Filter.With("cursor", d.Page.Next) }
+func (d *auditData) Next() template.URL { return d.Filter.With("cursor", d.Page.Next) }

@@ -72,6 +72,11 @@ func (c *chart) JSON() (string, error) {
 
 // newChart makes a chart of a series.
 func newChart(s *Series, label string, lines ...line) *chart {
+	for i := range lines {
+		if len(lines[i].Values) == 0 { // nothing ever happened
+			lines[i].Values = make([]uint32, s.Steps)
+		}
+	}
 	return &chart{Label: label, Start: s.Start.Unix(), Step: s.StepSeconds, Lines: lines}
 }
 

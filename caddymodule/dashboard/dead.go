@@ -1,6 +1,9 @@
 package dashboard
 
-import "net/http"
+import (
+	"html/template"
+	"net/http"
+)
 
 // dead shows the deliveries that were given up, by destination and cause.
 func (x *exchange) dead() error {
@@ -29,9 +32,9 @@ func (d *deadData) Total() (n uint64) {
 }
 
 // Group is the query that selects the deliveries of a group.
-func (d *deadData) Group(g DeadGroup) string {
+func (d *deadData) Group(g DeadGroup) template.URL {
 	return d.Filter.With("state", "dead", "destination", g.Destination, "error", g.Error)
 }
 
 // All is the query that selects the dead deliveries of all groups.
-func (d *deadData) All() string { return d.Filter.With("state", "dead") }
+func (d *deadData) All() template.URL { return d.Filter.With("state", "dead") }

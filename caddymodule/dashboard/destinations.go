@@ -50,7 +50,7 @@ func (x *exchange) destination() error {
 		plural(sum(s.Failed), "failure", "failures")+".",
 		line{"Delivered", "--good", s.Delivered}, line{"Failed", "--bad", s.Failed})
 	return x.render("destination", http.StatusOK, &Page{
-		Title: name, Nav: "destinations", Live: "destination=" + url.QueryEscape(name), Charts: true, Data: data,
+		Title: name, Nav: "destinations", Live: "all", Charts: true, Data: data,
 	})
 }
 

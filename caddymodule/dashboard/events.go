@@ -1,6 +1,9 @@
 package dashboard
 
-import "net/http"
+import (
+	"html/template"
+	"net/http"
+)
 
 // deliveryStates are the states to filter by.
 var deliveryStates = []string{"pending", "delivering", "held", "delivered", "dead", "cancelled"}
@@ -33,4 +36,4 @@ type eventsData struct {
 }
 
 // Next is the query of the next page.
-func (d *eventsData) Next() string { return d.Filter.With("cursor", d.Page.Next) }
+func (d *eventsData) Next() template.URL { return d.Filter.With("cursor", d.Page.Next) }

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"html/template"
 	"net/url"
 	"slices"
 )
@@ -42,7 +43,7 @@ func (f *filterForm) Active() bool {
 }
 
 // With is the query with some parameters set, or removed where the value is empty; the cursor goes, because it belongs to the filter it came with.
-func (f *filterForm) With(pairs ...string) string {
+func (f *filterForm) With(pairs ...string) template.URL {
 	query := url.Values{}
 	for name, values := range f.Values {
 		if name != "cursor" {
@@ -54,7 +55,7 @@ func (f *filterForm) With(pairs ...string) string {
 			query.Set(pairs[i], pairs[i+1])
 		}
 	}
-	return query.Encode()
+	return template.URL(query.Encode()) //nolint:gosec // encoded: templates must not encode it once more
 }
 
 // filterForm reads the filters of this page's address and the names to choose from.

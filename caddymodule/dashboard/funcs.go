@@ -68,6 +68,8 @@ func formatMS(ms any) string {
 		value = float64(v)
 	}
 	switch {
+	case value > 0 && value < 0.1:
+		return "< 0.1 ms"
 	case value >= 1000:
 		return formatSpan(value / 1000)
 	case value >= 10 || value == 0:
@@ -80,6 +82,8 @@ func formatMS(ms any) string {
 // formatSpan writes a number of seconds with the two units that say the most.
 func formatSpan(seconds float64) string {
 	switch {
+	case seconds > 0 && seconds < 0.1:
+		return "less than 0.1 s"
 	case seconds < 10:
 		return strings.TrimSuffix(strconv.FormatFloat(seconds, 'f', 1, 64), ".0") + " s"
 	case seconds < 60:

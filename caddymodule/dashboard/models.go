@@ -1,6 +1,9 @@
 package dashboard
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // The types of this file are what the dashboard reads of the admin API's answers. They name the fields that pages show, as the API's description has them.
 
@@ -168,6 +171,14 @@ type EventDetail struct {
 	TraceParent     string              `json:"trace_parent"`
 	PayloadHidden   bool                `json:"payload_hidden"`
 	SameProviderIDs []string            `json:"same_provider_id"`
+}
+
+// VerifiedBy says which secret verified the request.
+func (e *EventDetail) VerifiedBy() string {
+	if e.SecretIndex == nil {
+		return "no secret needed"
+	}
+	return "secret no. " + strconv.Itoa(*e.SecretIndex+1)
 }
 
 // Dead is the dead deliveries, grouped.

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"cmp"
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,7 +33,7 @@ type quarantineData struct {
 }
 
 // Next is the query of the next page.
-func (d *quarantineData) Next() string { return d.Filter.With("cursor", d.Page.Next) }
+func (d *quarantineData) Next() template.URL { return d.Filter.With("cursor", d.Page.Next) }
 
 // refused shows one refused request.
 func (x *exchange) refused() error {

@@ -1,6 +1,9 @@
 package dashboard
 
-import "net/http"
+import (
+	"html/template"
+	"net/http"
+)
 
 // requestResults are what can become of a request.
 var requestResults = []string{"accepted", "duplicate", "refused", "handshake", "error"}
@@ -35,4 +38,4 @@ type requestsData struct {
 }
 
 // Next is the query of the next page.
-func (d *requestsData) Next() string { return d.Filter.With("cursor", d.Page.Next) }
+func (d *requestsData) Next() template.URL { return d.Filter.With("cursor", d.Page.Next) }

@@ -79,10 +79,6 @@ type stage struct {
 
 // stages are an event's way through the gateway.
 func stages(e *EventDetail, status, ms, result string) []stage {
-	verified := "no secret was needed"
-	if e.SecretIndex != nil {
-		verified = "with secret no. " + strconv.Itoa(*e.SecretIndex+1)
-	}
 	answer := "the provider got its answer"
 	if status != "" {
 		answer = "the provider got " + status + " after " + ms + " ms"
@@ -93,7 +89,7 @@ func stages(e *EventDetail, status, ms, result string) []stage {
 	}
 	out := []stage{
 		{Title: "Received", Detail: e.Provider + " example for source " + e.Source, At: e.ReceivedAt, State: "good"},
-		{Title: "Verified", Detail: verified, State: "good"},
+		{Title: "Verified", Detail: e.VerifiedBy(), State: "good"},
 		kept,
 		{Title: "Acknowledged", Detail: answer, State: "good"},
 	}

@@ -49,6 +49,11 @@ function caddyfile({ port, admin, store, application, password }) {
 			retry   1h
 			breaker off
 		}
+		destination fragile {
+			to      http://${application}/broken
+			retry   1h
+			breaker 2 10m
+		}
 		destination gone {
 			to      http://${application}/gone
 			breaker off
@@ -56,7 +61,8 @@ function caddyfile({ port, admin, store, application, password }) {
 	}
 }
 
-http://127.0.0.1:${port}, http://localhost:${port} {
+http://:${port} {
+	bind 127.0.0.1
 	handle /stripe {
 		webhook stripe {
 			name    payments
@@ -68,6 +74,9 @@ http://127.0.0.1:${port}, http://localhost:${port} {
 			}
 			forward slow_retry {
 				events payout.*
+			}
+			forward fragile {
+				events dispute.*
 			}
 		}
 	}

@@ -43,10 +43,14 @@ const live = {
 
   on() { return localStorage.getItem("webhooks-live") !== "off"; },
 
+  // start opens the stream. The browser opens it again by itself when it ends, after a reload of Caddy for instance.
   start() {
     if (this.stream || !document.body.dataset.live || !this.on() || document.hidden) return;
     this.stream = new EventSource(document.body.dataset.live);
-    this.stream.addEventListener("open", () => this.show("on", "Live"));
+    this.stream.addEventListener("open", () => {
+      this.show("on", "Live");
+      this.renew(); // what happened while nobody told
+    });
     this.stream.addEventListener("change", () => this.renew());
     this.stream.addEventListener("end", () => this.show("wait", "Reconnecting"));
     this.stream.addEventListener("error", () => {

@@ -6,6 +6,9 @@
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const moment = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+
   function numbers(chart) {
     const times = chart.lines[0].values.map((_, i) => chart.start + i * chart.step);
     return [times, ...chart.lines.map((line) => line.values)];
@@ -16,10 +19,10 @@
     return {
       width: element.clientWidth, height: 220,
       cursor: { points: { size: 6 } },
-      axes: [axis, { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 5e4, 1e5, 5e5, 1e6, 1e7] }],
+      axes: [{ ...axis, values: (_, times) => times.map((time) => clock.format(time * 1000)) }, { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 5e4, 1e5, 5e5, 1e6, 1e7] }],
       scales: { y: { range: (_, min, max) => [0, Math.max(1, max * 1.1)] } },
-      series: [{}, ...chart.lines.map((line) => ({
-        label: line.name, stroke: color(line.color), width: 2, points: { show: false },
+      series: [{ label: "Time", value: (_, time) => (time === null ? "–" : moment.format(time * 1000)) }, ...chart.lines.map((line) => ({
+        label: line.name, value: (_, n) => n ?? "–", stroke: color(line.color), width: 2, points: { show: false },
         paths: uPlot.paths.stepped({ align: 1 }),
       }))],
     };
