@@ -51,7 +51,7 @@ func (s *Store) checkFiles(db string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.dropUnborn(db); err != nil {
+	if err := s.dropEmpty(db); err != nil {
 		return err
 	}
 	f, err := os.Open(path)
@@ -79,16 +79,15 @@ func (s *Store) checkFiles(db string) error {
 	return s.setAside(tables, m)
 }
 
-// dropUnborn removes the newest memtable log and the newest value log file if they are empty: a crash has come between their making and
-// their first byte, and Badger does not open a database with such files. An empty one that is not the newest has lost what was in it.
-func (s *Store) dropUnborn(db string) error {
+// dropEmpty removes memtable logs and value log files that are empty, with which Badger does not open a database. They are what a crash leaves
+// behind that comes between the making of such a file and its first byte, or between its last one and its removal.
+func (s *Store) dropEmpty(db string) error {
 	for _, pattern := range []string{"*.mem", "*.vlog"} {
 		paths, err := filepath.Glob(filepath.Join(db, pattern))
 		if err != nil {
 			return err
 		}
-		slices.Sort(paths) // the numbers have leading zeros
-		for i, path := range paths {
+		for _, path := range paths {
 			info, err := os.Stat(path)
 			if err != nil {
 				return fmt.Errorf("look at the database: %w", err)
@@ -96,9 +95,7 @@ func (s *Store) dropUnborn(db string) error {
 			if info.Size() > 0 {
 				continue
 			}
-			if i+1 < len(paths) {
-				return fmt.Errorf("%w: %s is empty, and it is not the newest of its kind%s", queue.ErrDamaged, path, wayOut)
-			}
+			s.log.Info("removing an empty file that a crash has left behind", zap.String("file", path))
 			if err := os.Remove(path); err != nil {
 				return fmt.Errorf("remove empty file: %w", err)
 			}

@@ -1,0 +1,353 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/queuetest"
+)
+
+// faultyFS is the disk, with faults.
+type faultyFS struct {
+	osFS
+	mu    sync.Mutex
+	fault func(op, path string) *fault
+	open  map[string]*faultyFile // by present path
+}
+
+func (f *faultyFS) ask(op, path string) *fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fault == nil {
+		return nil
+	}
+	return f.fault(op, path)
+}
+
+func (f *faultyFS) set(fn func(op, path string) *fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fault = fn
+}
+
+func (f *faultyFS) wrap(op, path string, open func(string) (file, error)) (file, error) {
+	if err := f.ask(op, path).error(op, path); err != nil {
+		return nil, err
+	}
+	inner, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	wrapped := &faultyFile{file: inner, fs: f, path: path}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open == nil {
+		f.open = map[string]*faultyFile{}
+	}
+	f.open[path] = wrapped
+	return wrapped, nil
+}
+
+func (f *faultyFS) Create(path string) (file, error) { return f.wrap(opCreate, path, f.osFS.Create) }
+
+func (f *faultyFS) Open(path string) (file, error) { return f.wrap(opOpen, path, f.osFS.Open) }
+
+func (f *faultyFS) Rename(from, to string) error {
+	if err := f.ask(opRename, from).error(opRename, from); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	if moved := f.open[from]; moved != nil {
+		delete(f.open, from)
+		f.open[to], moved.path = moved, to
+	}
+	f.mu.Unlock()
+	return f.osFS.Rename(from, to)
+}
+
+func (f *faultyFS) Remove(path string) error {
+	if err := f.ask(opRemove, path).error(opRemove, path); err != nil {
+		return err
+	}
+	return f.osFS.Remove(path)
+}
+
+func (f *faultyFS) SyncDir(path string) error {
+	if err := f.ask(opSyncDir, path).error(opSyncDir, path); err != nil {
+		return err
+	}
+	return f.osFS.SyncDir(path)
+}
+
+type faultyFile struct {
+	file
+	fs   *faultyFS
+	path string
+}
+
+// ask asks about the file under the name that it has now.
+func (f *faultyFile) ask(op string) *fault {
+	f.fs.mu.Lock()
+	path := f.path
+	f.fs.mu.Unlock()
+	return f.fs.ask(op, path)
+}
+
+func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
+	bad := f.ask(opWrite)
+	if bad == nil {
+		return f.file.WriteAt(p, off)
+	}
+	n, err := f.file.WriteAt(p[:min(bad.short, len(p))], off)
+	return n, errors.Join(bad.error(opWrite, f.path), err)
+}
+
+func (f *faultyFile) Sync() error {
+	if err := f.ask(opSync).error(opSync, f.path); err != nil {
+		return err
+	}
+	return f.file.Sync()
+}
+
+func (f *faultyFile) Allocate(size int64) error {
+	if err := f.ask(opAllocate).error(opAllocate, f.path); err != nil {
+		return err
+	}
+	return f.file.Allocate(size)
+}
+
+// copyDir copies a store as it is at this moment: what a process that is killed leaves behind.
+func copyDir(t testing.TB, from string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "store")
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// barrage writes to a store from several goroutines until it refuses, and keeps what was acknowledged.
+type barrage struct {
+	mu    sync.Mutex
+	acked map[string]queue.ID
+	last  error // why the last one refused
+}
+
+func (l *barrage) run(t testing.TB, s *Store, round int) {
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 3000 {
+				id := fmt.Sprintf("%d-%d-%d", round, w, i)
+				events := []queue.NewEvent{newEvent(id, 900, s.clock(), app)}
+				if i%5 == 0 {
+					events = append(events, newEvent(id+"b", 900, s.clock(), app))
+				}
+				receipts, err := s.Enqueue(context.Background(), events)
+				l.mu.Lock()
+				if err != nil {
+					l.last = err
+					l.mu.Unlock()
+					return
+				}
+				for n, r := range receipts {
+					l.acked[events[n].EventID] = r.ID
+				}
+				l.mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// verify opens a store and compares it with what was acknowledged.
+func (l *barrage) verify(t *testing.T, dir string, clock *queuetest.Clock) {
+	t.Helper()
+	s, err := openWith(t, dir, clock, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, s)
+	for name, id := range l.acked {
+		ev, err := s.Event(t.Context(), id)
+		if err != nil {
+			t.Fatalf("%s (%s) was acknowledged: %v", name, id, err)
+		}
+		if ev.EventID != name || string(ev.Body) != string(bodyOf(name, 900)) {
+			t.Fatalf("%s holds something else than %s", id, name)
+		}
+	}
+	seen := map[string]bool{}
+	for f := (queue.Filter{Limit: 1000}); ; {
+		page, err := s.Events(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			if seen[e.Event.EventID] {
+				t.Errorf("%s is there twice", e.Event.EventID)
+			}
+			seen[e.Event.EventID] = true
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			break
+		}
+	}
+	if n := settleAll(t, s, queue.StateDelivered); n != len(seen) {
+		t.Errorf("%d deliveries of %d events", n, len(seen))
+	}
+}
+
+func onSegments(fn func(string, string) *fault) func(string, string) *fault {
+	return func(op, path string) *fault {
+		if strings.HasSuffix(path, ".seg") {
+			return fn(op, path)
+		}
+		return nil
+	}
+}
+
+// TestFailStop breaks one call of the journal. From then on nothing is acknowledged; everything that was before is there afterwards.
+func TestFailStop(t *testing.T) {
+	eio := fault{err: syscall.EIO}
+	for _, c := range []struct {
+		name  string
+		fault func() func(string, string) *fault
+	}{
+		{"Write", func() func(string, string) *fault { return onSegments(failAt(opWrite, 20, eio, false)) }},
+		{"ShortWrite", func() func(string, string) *fault {
+			return onSegments(failAt(opWrite, 20, fault{err: syscall.EIO, short: 1500}, false))
+		}},
+		{"WriteWithoutSpace", func() func(string, string) *fault {
+			return onSegments(failAt(opWrite, 20, fault{err: syscall.ENOSPC, short: 700}, false))
+		}},
+		{"Sync", func() func(string, string) *fault { return onSegments(failAt(opSync, 20, eio, false)) }},
+		{"SyncThatStaysBroken", func() func(string, string) *fault { return failAt(opSync, 20, eio, true) }},
+		{"NewSegmentIsNotNamed", func() func(string, string) *fault { return failAt(opRename, 3, eio, false) }},
+		{"NamesAreNotSynced", func() func(string, string) *fault { return failAt(opSyncDir, 3, eio, false) }},
+		{"OldSegmentIsNotFreed", func() func(string, string) *fault { return onSegments(failAt(opRename, 1, eio, false)) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			clock, dir, disk := queuetest.NewClock(), t.TempDir(), &faultyFS{}
+			s, err := openWith(t, dir, clock, func(o *Options) { o.files, o.SegmentSize = disk, 128<<10 })
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk.set(c.fault())
+			l := &barrage{acked: map[string]queue.ID{}}
+			l.run(t, s, 0)
+			if !errors.Is(l.last, queue.ErrFailed) || errors.Is(l.last, queue.ErrFull) {
+				t.Fatalf("%v, want %v", l.last, queue.ErrFailed)
+			}
+			disk.set(nil) // that it works again changes nothing
+			refusesAll(t, s)
+			crashed := copyDir(t, dir)
+			if err := s.Close(); !errors.Is(err, queue.ErrFailed) {
+				t.Errorf("close: %v, want %v", err, queue.ErrFailed)
+			}
+			if len(l.acked) == 0 {
+				t.Error("nothing was acknowledged, so nothing was proven")
+			}
+			l.verify(t, dir, clock)
+			l.verify(t, crashed, clock)
+		})
+	}
+}
+
+// refusesAll checks that a store which has failed promises nothing.
+func refusesAll(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := t.Context()
+	errs := map[string]error{}
+	_, errs["enqueue"] = s.Enqueue(ctx, []queue.NewEvent{newEvent("late", 10, s.clock(), app)})
+	_, _, errs["claim"] = s.Claim(ctx, queue.ClaimRequest{Destination: app, Limit: 1, Now: s.clock(), Lease: time.Minute})
+	_, errs["settle"] = s.Settle(ctx, []queue.Settlement{{State: queue.StateDelivered}})
+	errs["replay"] = s.Replay(ctx, 1, app, "")
+	errs["cancel"] = s.Cancel(ctx, 1, app)
+	errs["put metadata"] = s.PutMeta(ctx, "k", []byte("v"))
+	_, errs["metadata"] = s.Meta(ctx, "k")
+	_, errs["maintain"] = s.Maintain(ctx, s.clock(), queue.Retention{Delivered: time.Hour})
+	_, errs["stats"] = s.Stats(ctx)
+	_, errs["events"] = s.Events(ctx, queue.Filter{})
+	for call, err := range errs {
+		if !errors.Is(err, queue.ErrFailed) {
+			t.Errorf("%s: %v, want %v", call, err, queue.ErrFailed)
+		}
+	}
+	if s.Failure() == nil {
+		t.Error("the store does not say why it has failed")
+	}
+}
+
+// TestBadgerFails has Badger say what it only says when it could not keep a promise.
+func TestBadgerFails(t *testing.T) {
+	for _, c := range []struct {
+		format string
+		args   []any
+		fails  bool
+	}{
+		{"Error while curlf sync: %v\n", []any{syscall.EIO}, true}, // so it is called there
+		{"writeRequests: %v", []any{syscall.EIO}, true},
+		{"error flushing memtable to disk: %v, retrying", []any{syscall.ENOSPC}, true},
+		{"While forcing compaction on level 0: %v", []any{syscall.EIO}, false},
+	} {
+		clock := queuetest.NewClock()
+		dir := t.TempDir()
+		s := openSmall(t, dir, clock)
+		l := &barrage{acked: map[string]queue.ID{}}
+		for i, id := range enqueue(t, s, "a", 10, 900) {
+			l.acked[fmt.Sprint("a", i)] = id
+		}
+		badgerLog{s.log, s.fail}.Errorf(c.format, c.args...)
+		if !c.fails {
+			enqueue(t, s, "b", 1, 900)
+			mustClose(t, s)
+			continue
+		}
+		refusesAll(t, s)
+		if err := s.Close(); !errors.Is(err, queue.ErrFailed) {
+			t.Errorf("%s: close: %v", c.format, err)
+		}
+		l.verify(t, dir, clock)
+	}
+}
+
+// TestNoRoomForSegments lets the disk refuse new segments. The store refuses events meanwhile, and goes on by itself.
+func TestNoRoomForSegments(t *testing.T) {
+	for _, op := range []string{opCreate, opAllocate} {
+		clock, dir, disk := queuetest.NewClock(), t.TempDir(), &faultyFS{}
+		s, err := openWith(t, dir, clock, func(o *Options) { o.files, o.SegmentSize = disk, 128<<10 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &barrage{acked: map[string]queue.ID{}}
+		disk.set(failAt(op, 1, fault{err: syscall.ENOSPC}, true))
+		for round := range 3 {
+			l.run(t, s, round)
+			if !errors.Is(l.last, queue.ErrFull) || errors.Is(l.last, queue.ErrFailed) {
+				t.Fatalf("%s: %v, want %v", op, l.last, queue.ErrFull)
+			}
+		}
+		disk.set(nil)
+		if len(l.acked) == 0 {
+			t.Errorf("%s: nothing was acknowledged before the disk was full", op)
+		}
+		for i, id := range enqueue(t, s, "after", 300, 900) {
+			l.acked[fmt.Sprint("after", i)] = id
+		}
+		mustClose(t, s)
+		l.verify(t, dir, clock)
+	}
+}
+
+var _ filesystem = (*faultyFS)(nil)
