@@ -274,6 +274,7 @@ func release(t *testing.T, id string) error {
 
 // TestReleaseWithToken releases requests whose address had a token: the token is not kept, and must be live when they are released.
 func TestReleaseWithToken(t *testing.T) {
+	forward := moveClock(t)
 	dir := t.TempDir()
 	secret, token := filepath.Join(dir, "secret"), filepath.Join(dir, "token")
 	for place, address := range map[string]func(token string) string{
@@ -301,7 +302,7 @@ func TestReleaseWithToken(t *testing.T) {
 			}
 			send := func(token, body string) *refusedRequest {
 				path := address(token)
-				r := signedRequest(t, byURL, "right", "http://"+g.addr+path, body, time.Now())
+				r := signedRequest(t, byURL, "right", "http://"+g.addr+path, body, now())
 				if place == "header:X-Token" {
 					r.Header.Set("X-Token", token)
 				}
@@ -313,14 +314,20 @@ func TestReleaseWithToken(t *testing.T) {
 				t.Errorf("the token is kept: %s %v", head, err)
 			}
 			writeSecret(t, secret, "right")
+			forward(2 * secretFileCheck)
 			for _, r := range []*refusedRequest{early, stranger} {
 				if err := release(t, r.ID); err == nil {
 					t.Errorf("%s released without a live token", r.URL)
 				}
 			}
-			eventually(t, "the signature is right now", func() bool { return release(t, signature.ID) == nil })
+			if err := release(t, signature.ID); err != nil {
+				t.Errorf("the signature is right now: %v", err)
+			}
 			writeSecret(t, token, "later-token")
-			eventually(t, "the token is right now", func() bool { return release(t, early.ID) == nil })
+			forward(2 * secretFileCheck)
+			if err := release(t, early.ID); err != nil {
+				t.Errorf("the token is right now: %v", err)
+			}
 			if err := release(t, stranger.ID); err == nil {
 				t.Error("released with a token that was never live")
 			}
