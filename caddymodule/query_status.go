@@ -47,6 +47,9 @@ func (g *gateway) Status(ctx context.Context) (statusView, error) {
 		Time: now().UTC(), Problems: []string{}, CountedSince: processStart.UTC(),
 		Store: storeView{Events: stats.Events, Bytes: stats.Bytes, FreeBytes: stats.FreeBytes},
 	}
+	if stats.Refusing != nil {
+		v.Problems = append(v.Problems, fmt.Sprintf("new events are refused with 503: %v", stats.Refusing))
+	}
 	if v.Sources, err = g.Sources(ctx); err != nil {
 		return statusView{}, err
 	}

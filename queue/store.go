@@ -146,6 +146,7 @@ type Stats struct {
 	Events       uint64                      // stored at present
 	Bytes        int64                       // used on disk by the store
 	FreeBytes    int64                       // free on its disk; -1 if that means nothing for this store
+	Refusing     error                       // why no new events are accepted (ErrFull); nil if they are
 }
 
 // SourceStats counts what a source brought in over the store's life.

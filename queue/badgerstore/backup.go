@@ -62,6 +62,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (BackupInfo, error) {
 // Restore makes a store of a backup, in a directory that is empty or does not exist. key is that of the backup, o.EncryptionKey the one of the new store, which may
 // be another one or none. Events that come later get numbers that were never used, also if the store that was backed up went on. Errors: [ErrBackup], [ErrKey].
 func Restore(ctx context.Context, r io.Reader, key []byte, dir string, o Options) (info BackupInfo, err error) {
+	given := o
 	if err := o.setDefaults(); err != nil {
 		return info, fmt.Errorf("restore: %w", err)
 	}
@@ -88,7 +89,10 @@ func Restore(ctx context.Context, r io.Reader, key []byte, dir string, o Options
 		return info, fmt.Errorf("restore: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := restoreRows(ctx, a, kind, payload, dir, &o); err != nil {
+	if err := errors.Join(given.fitDisk(dir), given.setDefaults()); err != nil {
+		return info, fmt.Errorf("restore: %w", err)
+	}
+	if err := restoreRows(ctx, a, kind, payload, dir, &given); err != nil {
 		return a.info, fmt.Errorf("restore: %w", err)
 	}
 	if err := releaseDir(dir); err != nil {

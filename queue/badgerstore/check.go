@@ -33,6 +33,9 @@ func (s *Store) Check(ctx context.Context) (*Report, error) {
 
 // CheckDir reads every file of a store that nobody has open and changes none of them. Errors: [ErrNoStore], [ErrKey], one that says who has it open.
 func CheckDir(ctx context.Context, dir string, o Options) (*Report, error) {
+	if _, err := o.keepSizes(dir); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
 	if err := o.setDefaults(); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}

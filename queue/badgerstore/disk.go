@@ -96,8 +96,8 @@ func (g *diskGuard) prepare() error {
 		}
 	}
 	if need := g.toOpen(); g.free.Load() < need {
-		return fmt.Errorf("%w: %d bytes are free on the disk of %s, and opening the store takes up to %d; make room and start again",
-			queue.ErrFull, g.free.Load(), g.dir, need)
+		return fmt.Errorf("%w: %s are free on the disk of %s, and opening the store takes up to %s; make room and start again",
+			queue.ErrFull, mebibytes(g.free.Load()), g.dir, mebibytes(need))
 	}
 	return g.update()
 }
@@ -195,13 +195,15 @@ func (g *diskGuard) low() bool {
 // accepts returns why no new events are accepted, nil if they are.
 func (g *diskGuard) accepts() error {
 	if g.level.Load() != diskOK {
-		return fmt.Errorf("%w: %d bytes of the disk are free, %d are wanted", queue.ErrFull, g.free.Load(), g.reserve)
+		return fmt.Errorf("%w: %s of the disk are free, and %s have to stay free", queue.ErrFull, mebibytes(g.free.Load()), mebibytes(g.reserve))
 	}
 	if g.maxSize > 0 && g.used.Load() >= g.maxSize {
-		return fmt.Errorf("%w: it takes %d bytes, its limit is %d", queue.ErrFull, g.used.Load(), g.maxSize)
+		return fmt.Errorf("%w: it takes %s, its limit is %s", queue.ErrFull, mebibytes(g.used.Load()), mebibytes(g.maxSize))
 	}
 	return nil
 }
+
+func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
 
 // waitWritable waits while nothing may be written. It returns early when the store is closed: what is left to write then is bounded.
 func (g *diskGuard) waitWritable(quit <-chan struct{}) {
@@ -223,11 +225,11 @@ func (g *diskGuard) waitWritable(quit <-chan struct{}) {
 // spaces returns what is free on the disk, and what the store takes of it.
 func (g *diskGuard) spaces() (free, used int64) { return g.free.Load(), g.used.Load() }
 
-// dirSize returns what the files of a directory take on the disk. Files that vanish meanwhile do not count.
+// dirSize returns what the files of a store take on the disk, without the ballast. Files that vanish meanwhile do not count.
 func dirSize(dir string) (size int64) {
 	// Nothing but missing files can go wrong here that the rest of the store would not notice first.
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || d.Name() == ballastName {
 			return nil //nolint:nilerr // a file that is gone takes no space
 		}
 		if info, err := d.Info(); err == nil {

@@ -190,6 +190,7 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 		Destinations: map[string]queue.DestinationStats{},
 		Bytes:        used,
 		FreeBytes:    free,
+		Refusing:     s.disk.accepts(),
 	}
 	s.mu.Lock()
 	for name, src := range s.intake.sources {

@@ -38,7 +38,7 @@ type Options struct {
 
 	MaxEventSize     int   // bytes of one event with its header; default 32 MiB, and at most what fits a journal segment
 	MaxTail          int   // bytes of events in memory that the database does not hold yet; default 64 MiB
-	SegmentSize      int64 // bytes of a journal segment; default 64 MiB
+	SegmentSize      int64 // bytes of a journal segment; default 64 MiB, less on a small disk, as the next two
 	MemTableSize     int64 // bytes of a memtable of the database; default 16 MiB
 	NumMemtables     int   // default 4
 	ValueLogFileSize int64 // bytes of a file of the value log; default 128 MiB
@@ -116,6 +116,9 @@ func Open(dir string, o Options) (*Store, error) {
 
 // OpenContext is Open with a context that ends the waiting for another process.
 func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
+	if err := o.fitDisk(dir); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
 	if err := o.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}

@@ -1,0 +1,45 @@
+package badgerstore
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestSmallDisk makes a store on a disk that is smaller than the usual reserve, and opens it again when the disk has grown.
+func TestSmallDisk(t *testing.T) {
+	dir := t.TempDir()
+	total := int64(300 << 20)
+	space := func(string) (free, size int64, err error) { return total - 20<<20, total, nil }
+	var first Options
+	for range 2 {
+		s, err := Open(dir, Options{diskSpace: space})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.disk.accepts(); err != nil {
+			t.Errorf("on a disk of %d MiB: %v", total>>20, err)
+		}
+		if s.o.reserve() > 300<<20/2 {
+			t.Errorf("reserve is %d MiB", s.o.reserve()>>20)
+		}
+		if total == 300<<20 {
+			first = s.o
+		} else if s.o.MemTableSize != first.MemTableSize || s.o.SegmentSize != first.SegmentSize || s.o.ValueLogFileSize != first.ValueLogFileSize {
+			t.Errorf("sizes changed from %d to %d", first.MemTableSize, s.o.MemTableSize)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		total = 300 << 30
+	}
+	roomy := t.TempDir()
+	s, err := Open(roomy, Options{diskSpace: space})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := os.Stat(filepath.Join(roomy, sizesName)); err == nil || s.o.MemTableSize != 16<<20 {
+		t.Errorf("a store on a large disk has memtables of %d bytes", s.o.MemTableSize)
+	}
+}
