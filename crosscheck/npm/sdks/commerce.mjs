@@ -1,5 +1,4 @@
 // Packages of shops, of what sells to them, and of what ships for them.
-import { createSign } from "node:crypto";
 import { createRequire } from "node:module";
 import "@shopify/shopify-api/adapters/node";
 import { ApiVersion, shopifyApi } from "@shopify/shopify-api";
@@ -66,12 +65,6 @@ export default [
     accepts: async (r, secret) => {
       ebayKeys.getPublicKey = async () => ({ key: publicKey(secret, "pem").replaceAll("\n", "") }); // in place of eBay's API
       return await ebay.validateSignature(r.json, r.header("x-ebay-signature"), {});
-    },
-    notSigned: "the signature is in an envelope of eBay's",
-    draft: { headers: { "content-type": "application/json" }, body: Buffer.from('{"metadata":{"topic":"MARKETPLACE_ACCOUNT_DELETION"},"notification":{"notificationId":"49feeaeb","data":{"username":"test_user","userId":"ma8vp1jySJC"}}}') },
-    signs: (r, secret) => {
-      const signature = createSign("SHA1").update(r.body).sign(secret, "base64");
-      return { headers: { ...r.headers, "x-ebay-signature": Buffer.from(JSON.stringify({ alg: "ecdsa", kid: "key", signature, digest: "SHA1" })).toString("base64") } };
     },
   },
 ];

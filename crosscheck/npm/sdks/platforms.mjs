@@ -1,5 +1,4 @@
 // Packages of platforms: code, content, media, and webhooks themselves.
-import { createHmac } from "node:crypto";
 import { createRequire } from "node:module";
 import * as octokit from "@octokit/webhooks-methods";
 import { Webhook as Svix } from "svix";
@@ -83,14 +82,6 @@ export default [
   {
     provider: "dropbox_sign", package: "@dropbox/sign",
     accepts: (r, secret) => EventCallbackHelper.isValid(secret, EventCallbackRequest.init(JSON.parse(r.form.json))),
-    notSigned: "the signature is inside of the form's JSON",
-    signs: (r, secret) => {
-      const event_time = String(Math.floor(Date.now() / 1000)), event_type = "signature_request_sent";
-      const event_hash = createHmac("sha256", secret).update(event_time + event_type).digest("hex");
-      const json = JSON.stringify({ event: { event_time, event_type, event_hash, event_metadata: {} }, signature_request: { signature_request_id: "fa5c8a0b0f492d768749333ad6fcc214c111e967" } });
-      return { headers: { "content-type": "application/x-www-form-urlencoded" }, body: Buffer.from(new URLSearchParams({ json }).toString()) };
-    },
-    draft: {},
     tamper: (r) => r.with({ body: Buffer.from(r.text.replace("signature_request_sent", "signature_request_signed")) }),
   },
   {
