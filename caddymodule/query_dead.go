@@ -14,7 +14,7 @@ import (
 const (
 	deadPage    = 500
 	maxDeadScan = 10000 // events
-	deadTime    = 200 * time.Millisecond
+	deadTime    = 120 * time.Millisecond
 )
 
 // deadView is the dead deliveries, grouped.

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	planTime    = 200 * time.Millisecond // for which a plan counts
+	planTime    = 120 * time.Millisecond // for which a plan counts
 	defaultRate = 100.0                  // deliveries per second, as the gateway's
 )
 

@@ -117,10 +117,12 @@ test("everything can be reached and done with the keyboard alone", async () => {
   page.on("dialog", (dialog) => dialog.accept());
   await tabTo("Pause");
   await page.keyboard.press("Space");
-  await eventually("it is paused", async () => (await destination("billing")).paused);
+  await eventually("it is paused", () => page.locator("#flash").innerText(), (text) => text.includes("Paused"));
+  assert.equal((await destination("billing")).paused, true);
   await tabTo("Resume");
   await page.keyboard.press("Enter");
-  await eventually("it is resumed", async () => !(await destination("billing")).paused);
+  await eventually("it is resumed", () => page.locator("#flash").innerText(), (text) => text.includes("Resumed"));
+  assert.equal((await destination("billing")).paused, false);
   await page.goto(`${h.gateway.dashboard}/dead`);
   await tabTo("Send all of these again…");
   await page.keyboard.press("Enter");
