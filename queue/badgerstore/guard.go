@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,8 +72,8 @@ func (s *Store) checkFiles(db string) error {
 	if err := s.compareManifest(f, path, end); err != nil {
 		return err
 	}
-	if info, err := f.Stat(); err == nil && end < info.Size() {
-		s.torn = true
+	if err := s.checkTables(db, m); err != nil {
+		return err
 	}
 	return s.setAside(tables, m)
 }
@@ -124,15 +123,21 @@ func (s *Store) compareManifest(f *os.File, path string, end int64) error {
 	return nil
 }
 
+// tableID returns the number of a table.
+func tableID(path string) (id uint64, ok bool) {
+	_, err := fmt.Sscanf(filepath.Base(path), "%d.sst", &id)
+	return id, err == nil
+}
+
 // setAside moves tables that the manifest does not name where Badger does not delete them. A crash in the middle of a flush leaves such
 // tables behind, and so does a manifest that has lost its end; which of the two it was shows when the store is open.
 func (s *Store) setAside(tables []string, m badger.Manifest) error {
+	for id := range m.Tables {
+		s.newestTable = max(s.newestTable, id)
+	}
 	for _, path := range tables {
-		var id uint64
-		if _, err := fmt.Sscanf(filepath.Base(path), "%d.sst", &id); err != nil {
-			continue
-		}
-		if _, named := m.Tables[id]; named {
+		id, ok := tableID(path)
+		if _, named := m.Tables[id]; !ok || named {
 			continue
 		}
 		dir := filepath.Join(s.dir, orphanDir)
@@ -146,14 +151,27 @@ func (s *Store) setAside(tables []string, m badger.Manifest) error {
 	return nil
 }
 
-// dropAside deletes the tables that were set aside, once the store has shown to be complete without them. If the manifest has a record that is cut
-// short, they may be a part of the database after all, and are left for a salvage.
+// dropAside deletes the tables that were set aside. One that is newer than all others is the unfinished work of a crash, and then the database has all
+// of its rows without it, or it was the database's until the manifest lost its name: then it stays where it is, and the store is not opened. Older
+// ones were replaced by a compaction.
 func (s *Store) dropAside() error {
 	dir := filepath.Join(s.dir, orphanDir)
-	if found, err := os.ReadDir(dir); err == nil && len(found) > 0 && s.torn {
-		s.log.Error("the manifest's last record is cut short, and there are tables that it does not name; stop Caddy and run `caddy webhooks store check`",
-			zap.String("tables", dir), zap.Int("count", len(found)))
-		return nil
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return err
+	}
+	for _, path := range tables {
+		if id, ok := tableID(path); ok && id < s.newestTable {
+			continue
+		}
+		held, err := s.holds(path)
+		if err != nil {
+			return fmt.Errorf("table that was set aside: %w", err)
+		}
+		if !held {
+			return fmt.Errorf("%w: %s has lost a table that was part of the database; it is kept as %s%s",
+				queue.ErrDamaged, filepath.Join(s.dir, "db", manifestName), path, wayOut)
+		}
 	}
 	return os.RemoveAll(dir)
 }
@@ -221,69 +239,6 @@ func replaceFile(path string, content []byte) error {
 	}
 	if err := os.Rename(temporary, path); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-// The high-water mark says what had been promised when it was written: a store whose newest event, or whose number of commits, is
-// below it has lost something.
-const markSize = 28
-
-func encodeMark(seq, commits uint64) []byte {
-	b := append(make([]byte, 0, markSize), "SLUICEHW"...)
-	b = be.AppendUint64(be.AppendUint64(b, seq), commits)
-	return be.AppendUint32(b, crc32.Checksum(b, castagnoli))
-}
-
-// decodeMark returns false if the mark is damaged.
-func decodeMark(b []byte) (seq, commits uint64, ok bool) {
-	if len(b) != markSize || string(b[:8]) != "SLUICEHW" || crc32.Checksum(b[:24], castagnoli) != be.Uint32(b[24:]) {
-		return 0, 0, false
-	}
-	return be.Uint64(b[8:]), be.Uint64(b[16:]), true
-}
-
-// writeMark writes the high-water mark if it has moved.
-func (s *Store) writeMark() error {
-	promised := s.promised.Load()
-	if s.o.NoSync {
-		promised = s.applier.appliedSeq() // what is only in the journal may be lost without anything being wrong
-	}
-	mark := encodeMark(promised, s.applier.commits.Load())
-	s.markMu.Lock()
-	defer s.markMu.Unlock()
-	if bytes.Equal(mark, s.marked) {
-		return nil
-	}
-	if err := replaceFile(filepath.Join(s.dir, markName), mark); err != nil {
-		return err
-	}
-	s.marked = mark
-	return nil
-}
-
-// checkMark compares what was found with the high-water mark.
-func (s *Store) checkMark(seq, commits uint64) error {
-	path := filepath.Join(s.dir, markName)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("high-water mark: %w", err)
-	}
-	wantSeq, wantCommits, ok := decodeMark(b)
-	if !ok {
-		s.log.Warn("the high-water mark is damaged; whether the store has lost its newest part cannot be told", zap.String("file", path))
-		return nil
-	}
-	if seq < wantSeq {
-		return fmt.Errorf("%w: the store in %s went back in time: its newest event is %s, but %s was acknowledged%s",
-			queue.ErrDamaged, s.dir, queue.ID(seq), queue.ID(wantSeq), wayOut)
-	}
-	if commits < wantCommits {
-		return fmt.Errorf("%w: the store in %s went back in time: %d of its commits are missing, and with them outcomes of deliveries%s",
-			queue.ErrDamaged, s.dir, wantCommits-commits, wayOut)
 	}
 	return nil
 }

@@ -226,7 +226,7 @@ func (v *salvage) events() error {
 			continue
 		}
 		seq := rows.seq()
-		if v.db.extra && v.pruned(seq) { // a row that was deleted
+		if isTombstone(rows.value) || (v.db.extra || !v.db.damaged) && v.pruned(seq) { // a row that was deleted
 			rows.step()
 			continue
 		}

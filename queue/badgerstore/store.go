@@ -72,7 +72,6 @@ type Store struct {
 	}
 	promised atomic.Uint64 // last event that is durable in the journal
 
-	torn   bool // the manifest's last record was cut short when it was opened
 	markMu sync.Mutex
 	marked []byte // the high-water mark as it is on disk
 
@@ -83,7 +82,9 @@ type Store struct {
 	garbage     int64 // bytes of the events pruned since the tree was last compacted as a whole, about
 	collecting  bool  // the value log may have files worth rewriting
 
-	work       work
+	work        work
+	newestTable uint64 // that the manifest named when the store was opened
+
 	metaMu     sync.RWMutex // who puts metadata read-locks it while it queues it
 	metaBuried atomic.Bool  // there may be tombstones of metadata
 
