@@ -85,6 +85,8 @@ var adminRoutes = map[string]map[string]endpoint{
 	"quarantine/{id}/payload":    {"GET": getRefusedPayload},
 	"quarantine/{id}/release":    {"POST": postRelease},
 	"quarantine/{id}/discard":    {"POST": postDiscard},
+	"store/check":                {"GET": getStoreCheck},
+	"store/backup":               {"GET": getStoreBackup},
 }
 
 //go:embed openapi.json
@@ -187,6 +189,7 @@ var problemCodes = []struct {
 	{delivery.ErrTooManyReplays, http.StatusTooManyRequests, "too_many_replays"},
 	{delivery.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
 	{errCannotTry, http.StatusConflict, "cannot_try"},
+	{errStoreBusy, http.StatusConflict, "store_busy"},
 	{errNotReleasable, http.StatusConflict, "not_releasable"},
 	{errReconcile, http.StatusConflict, "not_reconcilable"},
 	{reconcile.ErrRefused, http.StatusBadGateway, "provider_refuses"},

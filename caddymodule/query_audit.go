@@ -25,7 +25,7 @@ const (
 type auditEntry struct {
 	At     time.Time `json:"at"`
 	Actor  string    `json:"actor"`  // the peer's address, or the name in its client certificate
-	Action string    `json:"action"` // pause, resume, cancel, replay, cancel_replay, resend, reveal, release, discard, test_source, test_destination
+	Action string    `json:"action"` // pause, resume, cancel, replay, cancel_replay, resend, reveal, release, discard, test_source, test_destination, backup
 	Target string    `json:"target"`
 	Detail string    `json:"detail,omitempty"`
 }

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,9 @@ const (
 	lockName  = "LOCK"
 	lockRetry = 100 * time.Millisecond
 )
+
+// ErrInUse means that another process has the store open.
+var ErrInUse = errors.New("a store has one owner")
 
 // acquire takes the lock of a store's directory. A process that is on its way out may still hold it, so it is waited for.
 func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logger) (*os.File, error) {
@@ -45,7 +49,7 @@ func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logge
 		case <-deadline.Done():
 			holder := lockHolder(path)
 			_ = f.Close() // nothing was written
-			return nil, fmt.Errorf("store %s is in use by process %s, and still was after %s: a store has one owner", dir, holder, wait)
+			return nil, fmt.Errorf("store %s is in use by process %s, and still was after %s: %w", dir, holder, wait, ErrInUse)
 		}
 	}
 	if err := writePID(f); err != nil {
