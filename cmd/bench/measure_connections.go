@@ -120,6 +120,10 @@ func (b *bench) addComparison(name string, size, conns int, plain, gateway, log 
 	b.add(name+": 2xx/s to plain", "", rate, ratios(gateway.rates, plain.rates)...)
 	b.add(name+": p99 to plain", "", tail, ratios(gateway.p99, plain.p99)...)
 	b.add(name+": 2xx/s to ideal log", "", nil, ratios(gateway.rates, log.rates)...)
+	if conns == 1 {
+		// One connection waits for both, one after the other: this is what the gateway itself adds, on a disk of any speed.
+		b.add(name+": 2xx/s to plain and ideal log in sequence", "", nil, ratios(gateway.rates, inSequence(plain.rates, log.rates))...)
+	}
 	b.add(name+": gateway", "/s", nil, gateway.rates...)
 	b.add(name+": ideal log", "/s", nil, log.rates...)
 	b.add(name+": ideal log p50", "µs", nil, log.p50...)
@@ -131,6 +135,15 @@ func (b *bench) addComparison(name string, size, conns int, plain, gateway, log 
 	b.add(name+": plain p99", "µs", nil, plain.p99...)
 	b.add(name+": gateway's CPU per request", "µs", nil, gateway.cpu...)
 	b.add(name+": plain's CPU per request", "µs", nil, plain.cpu...)
+}
+
+// inSequence returns the rates at which somebody does one thing and then the other.
+func inSequence(a, b []float64) []float64 {
+	out := make([]float64, min(len(a), len(b)))
+	for i := range out {
+		out[i] = 1 / (1/a[i] + 1/b[i])
+	}
+	return out
 }
 
 // profileGateway writes the profile that was asked for.

@@ -28,6 +28,7 @@ type intake struct {
 	next    uint64   // number of the next event
 	groups  []*group // the last one collects; without those that are being written
 	number  uint64
+	usual   int // events in the last group
 	leading bool
 	bytes   int           // of events that Badger does not hold yet
 	space   chan struct{} // closed when bytes has become less; nil if nobody waits
@@ -46,7 +47,7 @@ func (s *Store) join(pends []*pending, bytes int) (g *group, lead bool) {
 		g = in.groups[n-1]
 	} else {
 		in.number++
-		g = &group{number: in.number, lead: make(chan struct{}, 1), done: make(chan struct{})}
+		g = &group{number: in.number, pends: make([]*pending, 0, in.usual), lead: make(chan struct{}, 1), done: make(chan struct{})}
 		in.groups = append(in.groups, g)
 	}
 	for i, p := range pends {
@@ -133,6 +134,7 @@ func (s *Store) detach() *group {
 	g := in.groups[0]
 	in.groups[0] = nil
 	in.groups = in.groups[1:]
+	in.usual = len(g.pends)
 	for _, p := range g.pends {
 		p.seq = in.next
 		in.next++
