@@ -45,8 +45,10 @@ type Options struct {
 	ValueThreshold   int   // bytes from which on a value goes to the value log; default 1 KiB
 	Ballast          int64 // bytes kept to get a store on a full disk started; default 256 MiB or half the reserve; negative: none
 
-	files     filesystem
-	diskSpace func(dir string) (free, total int64, err error)
+	files      filesystem
+	diskSpace  func(dir string) (free, total int64, err error)
+	format     uint64
+	migrations map[uint64]migration
 }
 
 func (o *Options) setDefaults() error {
@@ -79,6 +81,9 @@ func (o *Options) setDefaults() error {
 	if o.diskSpace == nil {
 		o.diskSpace = diskSpace
 	}
+	if o.format == 0 {
+		o.format, o.migrations = formatVersion, migrations
+	}
 	return nil
 }
 
@@ -104,9 +109,6 @@ func (o *Options) badger(dir string, log badger.Logger) badger.Options {
 	}
 	return b
 }
-
-// formatVersion is the version of everything under the store's directory.
-const formatVersion = 1
 
 // Open opens the store in a directory, or makes one there. Errors: queue.ErrDamaged if something is broken or missing that was
 // promised, queue.ErrFull if there is no room to open it.
@@ -209,8 +211,12 @@ func (s *Store) loadState() (appliedState, error) {
 	if err != nil {
 		return state, fmt.Errorf("format of the store: %w%s", err, wayOut)
 	}
-	if version != formatVersion {
-		return state, fmt.Errorf("the store has format %d; this version reads format %d", version, formatVersion)
+	if err := s.migrate(version); err != nil {
+		return state, err
+	}
+	if version != s.o.format {
+		sn = &snapshot{txn: s.db.NewTransaction(false)} // shows what the migration has written
+		s.snaps.publish(sn)
 	}
 	err = sn.row(keyApplied, func(value []byte) error {
 		d := decoder{b: value}
@@ -230,14 +236,15 @@ func (s *Store) create(state *appliedState) error {
 	if old, err := s.o.files.List(filepath.Join(s.dir, "journal"), journalPattern); err != nil || len(old) > 0 {
 		return errors.Join(err, fmt.Errorf("%w: the database is empty, but its journal has %d segments%s", queue.ErrDamaged, len(old), wayOut))
 	}
+	if err := s.checkEmpty(); err != nil {
+		return err
+	}
 	state.seq = uint64(s.clock().UnixMicro()) - 1
 	return s.db.Update(func(txn *badger.Txn) error {
-		e := encoder{}
-		e.fixed(formatVersion)
-		if err := txn.Set(keyFormat, seal(keyFormat, e.b)); err != nil {
+		if err := txn.Set(keyFormat, seal(keyFormat, encodeFormat(s.o.format))); err != nil {
 			return err
 		}
-		e = encoder{}
+		e := encoder{}
 		e.fixed(state.seq)
 		e.fixed(0)
 		e.int(0)

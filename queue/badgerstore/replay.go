@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -85,7 +86,9 @@ func (r *replayer) open() ([]*oldSegment, error) {
 		if _, err := s.file.ReadAt(header, 0); err != nil {
 			return segments, fmt.Errorf("read journal %s: %w", filepath.Base(path), err)
 		}
-		if s.segmentInfo, err = decodeSegmentInfo(header); err != nil {
+		if s.segmentInfo, err = decodeSegmentInfo(header); errors.Is(err, ErrFormat) {
+			return segments, fmt.Errorf("journal %s: %w", filepath.Base(path), err)
+		} else if err != nil {
 			return segments, fmt.Errorf("%w: journal %s: %w", queue.ErrDamaged, filepath.Base(path), err)
 		}
 		if s.sealed && len(r.key) == 0 {

@@ -80,6 +80,9 @@ func (i *segmentInfo) encode() []byte {
 var errSegmentHeader = errors.New("header of the journal segment is damaged")
 
 func decodeSegmentInfo(b []byte) (segmentInfo, error) {
+	if len(b) >= 52 && crc32.Checksum(b[:48], castagnoli) == be.Uint32(b[48:]) && string(b[:7]) == segmentMagic[:7] && string(b[:8]) != segmentMagic {
+		return segmentInfo{}, fmt.Errorf("%w: the journal segment has format %q, this version reads %q", ErrFormat, b[7], segmentMagic[7])
+	}
 	if len(b) < 52 || string(b[:8]) != segmentMagic || crc32.Checksum(b[:48], castagnoli) != be.Uint32(b[48:]) {
 		return segmentInfo{}, errSegmentHeader
 	}
