@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,11 +51,7 @@ func (d *Destination) orderKey(e *queue.Event) string { return d.forwardOf(e.Sou
 // compose builds the message; if that fails, it is nil and the result says why.
 func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message, delivery.Result) {
 	e, f := try.Event, d.forwardOf(try.Event.Source)
-	format := f.Format
-	if format == "" {
-		format = d.Format
-	}
-	untouched := format == formatOriginal && f.Enrich == nil && f.program == nil
+	format, untouched := cmp.Or(f.Format, d.Format), f.untouched()
 	if !untouched {
 		e = withPayload(e)
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,6 +10,11 @@ import (
 )
 
 const formType = "application/x-www-form-urlencoded"
+
+// untouched reports whether applications get the request as it came.
+func (f *Forward) untouched() bool {
+	return cmp.Or(f.Format, f.destination.Format) == formatOriginal && f.Enrich == nil && f.program == nil
+}
 
 // withPayload is the event as formats, filters and transformations see it. Where a provider calls by GET, the payload is the query: it becomes a form, which is
 // the same text, as the body. Any other event is e itself.

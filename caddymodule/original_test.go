@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +107,39 @@ func TestSignatureInQuery(t *testing.T) {
 	signed := &verifiers.Request{Method: http.MethodPost, URL: u, Header: request.header, Body: request.body, At: request.at}
 	if _, err := scheme.Verify(t.Context(), signed, []verifiers.Secret{verifiers.NewSecret([]byte("application_secret"))}); err != nil || u.Query().Get("tenant") != "7" {
 		t.Errorf("%s does not verify: %v", u.RawQuery, err)
+	}
+}
+
+// TestBatchesOfOriginals has an application get batches as the provider sends them, where that is all that is forwarded and nothing else is said.
+func TestBatchesOfOriginals(t *testing.T) {
+	const batch = `{"events":[{"id":"EV1","resource_type":"payments","action":"confirmed"},{"id":"EV2","resource_type":"payments","action":"paid_out"}]}`
+	const first, second = `{"id":"EV1","resource_type":"payments","action":"confirmed"}`, `{"id":"EV2","resource_type":"payments","action":"paid_out"}`
+	for name, tc := range map[string]struct {
+		options string
+		want    []string // bodies at the application
+	}{
+		"originals":              {"forward %s/original {\n sign provider s\n}", []string{batch}},
+		"originals, split":       {"split\n forward %s/original {\n sign provider s\n}", []string{first, second}},
+		"beside something else":  {"forward %s/original {\n sign provider s\n}\n forward %s/events", []string{first, second}},
+		"beside it, split off":   {"split off\n forward %s/original {\n sign provider s\n}\n forward %s/events", []string{batch}},
+		"originals, transformed": {"forward %s/original {\n format original\n transform jq .\n}", []string{`{"action":"confirmed","id":"EV1","resource_type":"payments"}`, `{"action":"paid_out","id":"EV2","resource_type":"payments"}`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := startApplication(t, nil)
+			g := startGateway(t, "", "webhook gocardless {\n secret s\n "+strings.ReplaceAll(tc.options, "%s", app.URL)+"\n}")
+			if resp, _ := g.sendSigned(provider(t, "gocardless"), "s", "/", batch, time.Now()); resp.StatusCode >= 300 {
+				t.Fatal(resp.Status)
+			}
+			all := len(tc.want) * strings.Count(tc.options, "forward ")
+			var got []string
+			for _, r := range app.await(t, all) {
+				if r.path == "/original" {
+					got = append(got, string(r.body))
+				}
+			}
+			if slices.Sort(got); !slices.Equal(got, tc.want) {
+				t.Errorf("application got %q, want %q", got, tc.want)
+			}
+		})
 	}
 }

@@ -54,7 +54,7 @@ type SourceConfig struct {
 	// The address as the provider sees it (scheme, host and perhaps a path in front), behind another proxy. Default: the request's own.
 	PublicURL string `json:"public_url,omitempty"`
 
-	// Makes one event of each element of a batch. Default: as the provider's documentation treats batches.
+	// Makes one event of each element of a batch. Default: as the provider's documentation treats batches, but not where all destinations get the original.
 	Split *bool `json:"split,omitempty"`
 
 	// Where the provider lists its past events, for `caddy webhooks reconcile`.
@@ -149,7 +149,21 @@ func (h *Handler) provisionSource(ctx caddy.Context) error {
 			return fmt.Errorf("forward %d: %w", i+1, err)
 		}
 	}
+	h.keepBatches()
 	return nil
+}
+
+// keepBatches leaves batches whole, unless the configuration says otherwise, where every application gets requests as the provider sent them: it expects the
+// provider's batches.
+func (h *Handler) keepBatches() {
+	if h.Split != nil || !h.rules.split || !slices.ContainsFunc(h.Forwards, (*Forward).untouched) {
+		return
+	}
+	if slices.ContainsFunc(h.Forwards, func(f *Forward) bool { return !f.untouched() }) {
+		h.logger.Warn("events are elements of the provider's batches, also for the destinations with format original: say `split off` if their applications expect batches")
+		return
+	}
+	h.rules.split = false
 }
 
 func validSourceName(name string) error {
