@@ -117,7 +117,6 @@ func TestSignProvider(t *testing.T) {
 			fmt.Fprintf(&site, `	handle /%[1]s {
 		webhook %[1]s {
 			secret "{file.%[2]s/%[1]s-provider}"
-			split  off
 %[4]s			forward %[3]s/application?tenant=7 {
 				sign provider "{file.%[2]s/%[1]s-application}"
 			}

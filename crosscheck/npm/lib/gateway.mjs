@@ -88,7 +88,7 @@ async function caddyfile(directory, sources) {
   };
   let site = "";
   for (const { name, provider, params, secret, forwards } of sources) {
-    site += `	handle /${name} {\n		webhook ${provider} {\n			name ${name}\n			split off\n`;
+    site += `	handle /${name} {\n		webhook ${provider} {\n			name ${name}\n`;
     site += secret ? `			secret ${await secretFile(secret)}\n` : `			unsigned_ok\n`;
     for (const [param, value] of Object.entries(params)) site += `			param ${param} ${JSON.stringify(value)}\n`;
     for (const forward of forwards) site += `			forward ${forward.to} {\n				sign provider ${await secretFile(forward.secret)}\n			}\n`;
