@@ -18,7 +18,10 @@ type Alert struct {
 	On []AlertRule `json:"on"`
 
 	// The destination of the messages.
-	To string `json:"to"`
+	To string `json:"to,omitempty"`
+
+	// Sends them by e-mail, in place of a destination.
+	Email *Email `json:"email,omitempty"`
 
 	// What a message is: `event` (a CloudEvent, or what the destination's format makes of it; the default) or `slack` (a JSON object with a `text`).
 	Format string `json:"format,omitempty"`
@@ -28,15 +31,24 @@ type Alert struct {
 
 	name    string
 	forward *Forward
+	mail    *mailer
+}
+
+// destination is the name of where the messages go.
+func (a *Alert) destination() string {
+	if a.mail != nil {
+		return a.mail.name
+	}
+	return a.To
 }
 
 // AlertRule is a condition.
 type AlertRule struct {
-	// `dead`, `breaker_open`, `oldest_pending`, `refused`, `silent`, `disk_low` or `secret_unused`.
+	// `dead`, `breaker_open`, `oldest_pending`, `refused`, `silent`, `disk_low`, `secret_unused` or `secret_old`.
 	Kind string `json:"kind"`
-	// Of `silent` and `secret_unused`: the source. Default of `secret_unused`: all.
+	// Of `silent`, `secret_unused` and `secret_old`: the source. Default of the latter two: all.
 	Source string `json:"source,omitempty"`
-	// Of `oldest_pending`, `silent` and `secret_unused`: for how long. Of `refused`: the time that is counted over. Of `dead`: how long no
+	// Of `oldest_pending`, `silent`, `secret_unused` and `secret_old`: for how long. Of `refused`: the time that is counted over. Of `dead`: how long no
 	// delivery must die until the alert is over (default 5m).
 	For caddy.Duration `json:"for,omitempty"`
 	// Of `refused`: how many requests in that time. Of `disk_low`: bytes that are free.
@@ -45,7 +57,7 @@ type AlertRule struct {
 
 const defaultDeadQuiet = 5 * time.Minute
 
-const alertForms = "dead, breaker_open, oldest_pending <duration>, refused <count> per <duration>, silent <source> <duration>, disk_low <size> or secret_unused <duration> [<source>]"
+const alertForms = "dead, breaker_open, oldest_pending <duration>, refused <count> per <duration>, silent <source> <duration>, disk_low <size>, secret_unused <duration> [<source>] or secret_old <duration> [<source>]"
 
 // check reports what is wrong with a rule.
 func (r *AlertRule) check() error {
@@ -54,7 +66,7 @@ func (r *AlertRule) check() error {
 	case "dead":
 		setDefault(&r.For, defaultDeadQuiet)
 	case "breaker_open":
-	case "oldest_pending", "secret_unused":
+	case "oldest_pending", "secret_unused", "secret_old":
 		needsFor = true
 	case "refused":
 		needsFor, needsCount = true, true
@@ -74,16 +86,7 @@ func (r *AlertRule) check() error {
 // slackProgram makes Slack's message of an alert.
 const slackProgram = `{text: ((if .state == "firing" then ":rotating_light: " else ":white_check_mark: " end) + .summary)}`
 
-// provision makes the alert ready. All destinations are provisioned by now.
-func (a *Alert) provision(app *App, name string) (err error) {
-	a.name = name
-	d, ok := app.Destinations[a.To]
-	if !ok {
-		return fmt.Errorf("destination %q is not declared: want one of %s", a.To, strings.Join(sortedKeys(app.Destinations), ", "))
-	}
-	if d.Sign != nil && d.Sign.As == signProvider {
-		return fmt.Errorf("destination %s signs as the provider, and an alert has none: want one with `sign standard` or without", a.To)
-	}
+func (a *Alert) checkRules() error {
 	if len(a.On) == 0 {
 		return errors.New("watches nothing: want `on <condition>`")
 	}
@@ -91,6 +94,29 @@ func (a *Alert) provision(app *App, name string) (err error) {
 		if err := a.On[i].check(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// provision makes the alert ready. All destinations are provisioned by now.
+func (a *Alert) provision(app *App, name string) (err error) {
+	a.name = name
+	if err := a.checkRules(); err != nil {
+		return err
+	}
+	if a.Email != nil {
+		if a.To != "" || a.Format != "" {
+			return errors.New("has both email and a destination: write two alerts")
+		}
+		a.mail, err = newMailer(a.Email, name)
+		return err
+	}
+	d, ok := app.Destinations[a.To]
+	if !ok {
+		return fmt.Errorf("destination %q is not declared: want one of %s", a.To, strings.Join(sortedKeys(app.Destinations), ", "))
+	}
+	if d.Sign != nil && d.Sign.As == signProvider {
+		return fmt.Errorf("destination %s signs as the provider, and an alert has none: want one with `sign standard` or without", a.To)
 	}
 	a.forward = &Forward{destination: d, Destination: a.To}
 	switch a.Format {

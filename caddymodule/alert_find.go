@@ -113,6 +113,12 @@ func (o *observation) find(r AlertRule, at time.Time) (found []finding) {
 		if o.stats.FreeBytes >= 0 && o.stats.FreeBytes < r.Count {
 			add("", "less than %s are free on the store's disk", humanize.IBytes(uint64(r.Count)))
 		}
+	case "secret_old":
+		for _, name := range sortedKeys(o.sources) {
+			if r.Source == "" || r.Source == name {
+				o.oldSecrets(o.sources[name], at, limit, add)
+			}
+		}
 	case "secret_unused":
 		for _, name := range sortedKeys(o.sources) {
 			if r.Source == "" || r.Source == name {
@@ -151,4 +157,24 @@ func (o *observation) unusedSecrets(h *Handler, at time.Time, limit time.Duratio
 			add(h.Name+"/"+strconv.Itoa(i+1), "secret %d of source %s has verified nothing for more than %s: it can probably be removed", i+1, h.Name, limit)
 		}
 	}
+}
+
+// oldSecrets tells secrets that have not been changed for long. Only those in files are known by age.
+func (o *observation) oldSecrets(h *Handler, at time.Time, limit time.Duration, add func(subject, format string, args ...any)) {
+	for i, changed := range h.secrets.changed() {
+		if !changed.IsZero() && at.Sub(changed) > limit {
+			add(h.Name+"/"+strconv.Itoa(i+1), "secret %d of source %s has been the same for more than %s: it is due for rotation", i+1, h.Name, limit)
+		}
+	}
+}
+
+// changed is when each secret was changed last; zero if that is not known: then it is no file.
+func (set *secretSet) changed() []time.Time {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	times := make([]time.Time, len(set.sources))
+	for i, s := range set.sources {
+		times[i] = s.mtime
+	}
+	return times
 }

@@ -150,7 +150,7 @@ func (w *watcher) tell(ctx context.Context, a *Alert, state string, f firing, at
 			Source: alertSource, Provider: "sluice", ReceivedAt: at.Truncate(time.Millisecond), EventID: id, Type: "alert." + state, Time: at, Subject: f.Subject,
 			Method: http.MethodPost, URL: "sluice:alerts", Header: http.Header{"Content-Type": {"application/json"}}, Body: body, SecretIndex: -1,
 		},
-		DedupKey: id, DedupWindow: 24 * time.Hour, Deliveries: []queue.NewDelivery{{Destination: a.To}},
+		DedupKey: id, DedupWindow: 24 * time.Hour, Deliveries: []queue.NewDelivery{{Destination: a.destination()}},
 	}})
 	if err != nil {
 		return fmt.Errorf("telling alert %s: %w", a.name, err)

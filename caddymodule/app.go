@@ -293,6 +293,11 @@ func (app *App) routes() *delivery.Routes {
 			table.Destinations[name] = &delivery.Destination{Name: name, Policy: d.policy, Forwarder: d, OrderKey: d.orderKey}
 		}
 	}
+	for _, alert := range app.Alerts {
+		if m := alert.mail; m != nil {
+			table.Destinations[m.name] = &delivery.Destination{Name: m.name, Forwarder: m}
+		}
+	}
 	return table
 }
 

@@ -11,6 +11,12 @@ import (
 //	    on     <condition>
 //	    to     <destination>
 //	    format event|slack
+//	    email  <address>... {
+//	        server <host>:<port>
+//	        from   <address>
+//	        auth   <user> <password>
+//	        tls    starttls|implicit|none
+//	    }
 //	    repeat <duration>
 //	}
 func (app *App) parseAlert(d *caddyfile.Dispenser) error {
@@ -31,19 +37,54 @@ func (app *App) parseAlert(d *caddyfile.Dispenser) error {
 			err = parseText(d, &a.To, "the name of a destination")
 		case "format":
 			err = parseText(d, &a.Format, "event or slack")
+		case "email":
+			err = a.parseEmail(d)
 		case "repeat":
 			err = parseDuration(d, &a.Repeat)
 		default:
-			err = d.Errf("unrecognized option '%s' of alert %s: want on, to, format or repeat", d.Val(), name)
+			err = d.Errf("unrecognized option '%s' of alert %s: want on, to, format, email or repeat", d.Val(), name)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if a.To == "" || len(a.On) == 0 {
-		return d.Errf("alert %s: want `on <condition>` and `to <destination>`", name)
+	if a.To == "" && a.Email == nil || len(a.On) == 0 {
+		return d.Errf("alert %s: want `on <condition>`, and `to <destination>` or `email <address>...`", name)
 	}
 	app.Alerts = withEntry(app.Alerts, name, a)
+	return nil
+}
+
+// parseEmail reads how messages are mailed.
+func (a *Alert) parseEmail(d *caddyfile.Dispenser) error {
+	if a.Email != nil {
+		return d.Err("email is already specified")
+	}
+	e := new(Email)
+	if err := parseList(d, &e.To, "addresses such as ops@example.com"); err != nil {
+		return err
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch d.Val() {
+		case "server":
+			err = parseText(d, &e.Server, "a mail server with its port")
+		case "from":
+			err = parseText(d, &e.From, "an address")
+		case "tls":
+			err = parseText(d, &e.TLS, "starttls, implicit or none")
+		case "auth":
+			if !d.AllArgs(&e.User, &e.Password) {
+				err = d.Err("auth: want a name and a password such as {env.SMTP_PASSWORD}")
+			}
+		default:
+			err = d.Errf("unrecognized option '%s' of email: want server, from, auth or tls", d.Val())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	a.Email = e
 	return nil
 }
 
@@ -72,9 +113,9 @@ func (a *Alert) parseRule(d *caddyfile.Dispenser) error {
 			return bad()
 		}
 		r.Count = int64(n)
-	case r.Kind == "secret_unused" && len(args) == 2:
+	case (r.Kind == "secret_unused" || r.Kind == "secret_old") && len(args) == 2:
 		duration, r.Source = args[0], args[1]
-	case len(args) == 1 && (r.Kind == "oldest_pending" || r.Kind == "secret_unused" || r.Kind == "dead"):
+	case len(args) == 1 && (r.Kind == "oldest_pending" || r.Kind == "secret_unused" || r.Kind == "secret_old" || r.Kind == "dead"):
 		duration = args[0]
 	case len(args) == 0 && (r.Kind == "dead" || r.Kind == "breaker_open"):
 	default:

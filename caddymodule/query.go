@@ -23,8 +23,9 @@ var (
 
 // Bounds of searches that no index of the store answers.
 const (
-	lookupTime    = 3 * time.Second // for an event by the provider's id
-	filteredPages = 20              // pages of the store that one page with a state of held or pending may read
+	lookupTime    = 250 * time.Millisecond // for an event by the provider's id that no dedup claim leads to
+	filteredPages = 20                     // pages of the store that one page with a state of held or pending may read,
+	filteredTime  = 150 * time.Millisecond // and for how long it may begin another: a page may be short before the end
 )
 
 // gateway is what the admin API and the dashboard show and operate: the app of the running configuration with its store and engine. It is made anew for each
@@ -71,7 +72,7 @@ func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error)
 	}
 	match := g.stateMatch(&f)
 	page := eventPage{Events: []eventView{}}
-	for range filteredPages {
+	for started, n := now(), 0; n < filteredPages && now().Sub(started) < filteredTime; n++ {
 		got, err := g.inspect.Events(ctx, f)
 		if err != nil {
 			return eventPage{}, listingError(err, f.Cursor)

@@ -14,6 +14,9 @@ import (
 // maxLookups bounds how many events one request may name by the provider's id, because each is a search.
 const maxLookups = 100
 
+// estimateTime is for how long a dry run counts; what it has counted by then is said to be not all.
+const estimateTime = 250 * time.Millisecond
+
 // replayOrder says which deliveries are made once more, see [delivery.ReplayRequest]. Either IDs or Filter is set, or All.
 type replayOrder struct {
 	IDs    []string      `json:"ids,omitempty"`    // of events: the gateway's or the provider's
@@ -105,6 +108,8 @@ func (g *gateway) Replay(ctx context.Context, order replayOrder) (replayView, er
 		return replayView{}, err
 	}
 	if order.DryRun {
+		ctx, cancel := context.WithTimeout(ctx, estimateTime)
+		defer cancel()
 		estimate, err := g.rt.engine.EstimateReplay(ctx, request)
 		if err != nil {
 			return replayView{}, err

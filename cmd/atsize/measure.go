@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// question is a call or a command, and how long its answers took.
+type question struct {
+	name   string
+	ask    func(ctx context.Context) error
+	took   []time.Duration
+	failed error
+}
+
+// patience is how long one answer is waited for.
+const patience = 10 * time.Second
+
+func (q *question) once(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	begin := time.Now()
+	if err := q.ask(ctx); err != nil {
+		q.failed = err
+	}
+	q.took = append(q.took, time.Since(begin))
+}
+
+func (q *question) median() time.Duration {
+	sorted := slices.Sorted(slices.Values(q.took))
+	return sorted[len(sorted)/2]
+}
+
+// measure asks every question several times while events arrive.
+func measure(ctx context.Context, o *options, g *gateway) error {
+	if err := g.ask(ctx, http.MethodPost, "destinations/"+stuck+"/pause", nil); err != nil {
+		return fmt.Errorf("pausing: %w", err)
+	}
+	questions, err := g.questions(ctx)
+	if err != nil {
+		return err
+	}
+	loading, stop := context.WithCancel(ctx)
+	type outcome struct {
+		accepted, failed uint64
+		err              error
+	}
+	done, started := make(chan outcome, 1), time.Now()
+	go func() {
+		var out outcome
+		out.accepted, out.failed, out.err = g.load(loading, o.rate)
+		done <- out
+	}()
+	for range o.rounds {
+		for _, q := range questions {
+			if err := ctx.Err(); err != nil {
+				stop()
+				return errors.Join(err, (<-done).err)
+			}
+			q.once(ctx)
+		}
+	}
+	stop()
+	out := <-done
+	fmt.Printf("while %.0f events/s were accepted (%d not)\n", float64(out.accepted)/time.Since(started).Seconds(), out.failed)
+	return errors.Join(report(o, questions), out.err)
+}
+
+func report(o *options, questions []*question) error {
+	slow := 0
+	fmt.Printf("%-64s %10s %10s\n", "", "median ms", "worst ms")
+	for _, q := range questions {
+		note := ""
+		switch {
+		case q.failed != nil:
+			note = "  failed: " + q.failed.Error()
+			slow++
+		case q.median() > o.allowed:
+			note = "  SLOW"
+			slow++
+		}
+		fmt.Printf("%-64s %10.1f %10.1f%s\n", q.name, millis(q.median()), millis(slices.Max(q.took)), note)
+	}
+	if slow > 0 {
+		return fmt.Errorf("%d of %d did not answer within %s", slow, len(questions), o.allowed)
+	}
+	return nil
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// questions are all that an operator asks.
+func (g *gateway) questions(ctx context.Context) ([]*question, error) {
+	var newest struct{ Events []struct{ ID string } }
+	if err := g.read(ctx, "events?limit=1", &newest); err != nil || len(newest.Events) == 0 {
+		return nil, fmt.Errorf("newest event: %w", err)
+	}
+	var out []*question
+	for _, path := range []string{
+		"status", "series?span=24h", "requests", "sources", "destinations", "destinations/" + stuck, "events", "events?limit=1000",
+		"events?source=" + sourceName, "events?destination=" + stuck, "events?destination=" + delivering, "events?state=dead", "events?state=held", "events?state=pending",
+		"events?state=delivered", "events?type=charge.*", "events?type=none.*", "events?error=status", "events?since=1h", "events?until=1h", "events?since=10m&state=dead",
+		"events?id=evt_000000007", "events?id=" + newest.Events[0].ID, "events/evt_000000007", "events/evt_none", "events/" + newest.Events[0].ID, "events/" + newest.Events[0].ID + "/payload",
+		"export?limit=50", "dead", "dead?destination=" + delivering, "replays", "providers", "providers/stripe", "audit", "quarantine", "doctor",
+	} {
+		out = append(out, &question{name: "GET " + path, ask: func(ctx context.Context) error { return g.ask(ctx, http.MethodGet, path, nil) }})
+	}
+	for _, body := range []string{
+		`{"filter":{"destination":"` + delivering + `","states":["dead"]},"dry_run":true}`, `{"filter":{"destination":"` + stuck + `","states":["pending"]},"to":"` + delivering + `","dry_run":true}`,
+		`{"all":true,"dry_run":true}`,
+	} {
+		out = append(out, &question{name: "POST replay " + body[:min(len(body), 50)], ask: func(ctx context.Context) error { return g.ask(ctx, http.MethodPost, "replay", []byte(body)) }})
+	}
+	for _, line := range []string{
+		"status", "sources", "destinations", "events", "events --state dead", "events --destination " + stuck, "dead", "show " + newest.Events[0].ID, "show evt_000000007",
+		"replay --list", "replay --destination " + delivering + " --dry-run", "audit", "quarantine", "providers",
+	} {
+		args := append([]string{"webhooks"}, strings.Fields(line)...)
+		args = append(args, "--address", "unix/"+g.socket)
+		out = append(out, &question{name: "caddy webhooks " + line, ask: func(ctx context.Context) error {
+			if text, err := exec.CommandContext(ctx, g.binary, args...).CombinedOutput(); err != nil {
+				return fmt.Errorf("%w: %s", err, text)
+			}
+			return nil
+		}})
+	}
+	return append(out, &question{name: "(caddy version, the start of the binary alone)", ask: func(ctx context.Context) error {
+		return exec.CommandContext(ctx, g.binary, "version").Run()
+	}}), nil
+}
+
+func (g *gateway) read(ctx context.Context, path string, v any) error {
+	resp, err := g.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+func (g *gateway) ask(ctx context.Context, method, path string, body []byte) error {
+	resp, err := g.call(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode != http.StatusNotFound {
+		return fmt.Errorf("%s: %.200s", resp.Status, answer)
+	}
+	return nil
+}
