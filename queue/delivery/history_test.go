@@ -20,6 +20,9 @@ const (
 	modelAttempts    = 4
 )
 
+// placedKey is the order key whose deliveries have places of their own.
+const placedKey = "placed"
+
 var modelNames = []string{"a", "b", "c"}
 
 // modelRun is one random history.
@@ -127,11 +130,16 @@ func (r *modelRun) detach() {
 }
 
 func (r *modelRun) arrive() {
-	key := rapid.SampledFrom([]string{"", "k1", "k2"}).Draw(r.t, "order key")
+	key := rapid.SampledFrom([]string{"", "k1", "k2", placedKey}).Draw(r.t, "order key")
 	to := rapid.SliceOfNDistinct(rapid.SampledFrom(modelNames), 1, 3, rapid.ID[string]).Draw(r.t, "to")
+	var at, notBefore time.Time
+	if key == placedKey {
+		at = time.Now().Add(-time.Duration(rapid.IntRange(0, 9000).Draw(r.t, "milliseconds ago")) * time.Millisecond)
+		notBefore = at.Add(5 * time.Second)
+	}
 	event := queue.NewEvent{Event: queue.Event{Source: "s", EventID: "e", ReceivedAt: time.Now()}}
 	for _, name := range to {
-		event.Deliveries = append(event.Deliveries, queue.NewDelivery{Destination: name, OrderKey: key})
+		event.Deliveries = append(event.Deliveries, queue.NewDelivery{Destination: name, OrderKey: key, OrderAt: at, NotBefore: notBefore})
 	}
 	r.model.mu.Lock()
 	defer r.model.mu.Unlock()
@@ -140,7 +148,7 @@ func (r *modelRun) arrive() {
 		r.t.Fatal(err)
 	}
 	for _, name := range to {
-		r.model.deliveries[modelKey{receipts[0].ID, name}] = &modelDelivery{orderKey: key}
+		r.model.deliveries[modelKey{receipts[0].ID, name}] = &modelDelivery{orderKey: key, at: at, arrived: time.Now(), joins: notBefore, due: notBefore}
 	}
 	r.events = append(r.events, receipts[0].ID)
 }

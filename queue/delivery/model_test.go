@@ -25,6 +25,13 @@ type modelDelivery struct {
 	under    int       // attempts under way
 	seen     int       // attempts that reached the application
 	recorded int       // attempts that the store was told of
+
+	// Of one with a place of its own within its key:
+	at       time.Time // the place; zero: by the event's id
+	arrived  time.Time
+	joins    time.Time // from then on it takes part in the order of its key
+	replayed bool
+	asked    time.Time // when it was claimed last
 }
 
 // model is the reference model: it sees what the store accepts and what reaches the applications, and notes every step that breaks a promise.
@@ -79,11 +86,26 @@ func (m *model) begins(try *Try, destination string) (mode string) {
 		if o.under > 0 {
 			m.breach("%v: attempt while %v of the same order key is under way", key, other)
 		}
-		if other.event < key.event && o.settled == 0 && !o.aside && !d.aside {
+		if o.precedes(d, other.event < key.event) {
 			m.breach("%v: attempt before the older %v of the same order key", key, other)
 		}
 	}
 	return m.mode[destination]
+}
+
+// precedes reports whether o, which is of the same key, had to be settled before d was claimed. older: its event came first.
+func (o *modelDelivery) precedes(d *modelDelivery, older bool) bool {
+	if o.settled != 0 || o.aside || d.aside {
+		return false
+	}
+	if o.at.IsZero() {
+		return older
+	}
+	// One that came, or came into the order, only after d was claimed, is too late; and a replay is due at once, whatever is held back.
+	if !o.arrived.Before(d.asked) || o.joins.After(d.asked) || d.replayed && o.seen == 0 {
+		return false
+	}
+	return o.at.Before(d.at) || o.at.Equal(d.at) && older
 }
 
 func (m *model) ends(try *Try, destination string) {
@@ -124,6 +146,7 @@ func (h *handle) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claim
 		return nil, time.Time{}, err
 	}
 	claimed, next, err := h.Faulty.Claim(ctx, r)
+	h.model.claims(claimed, r.Now)
 	if gone := h.alive(); gone != nil {
 		return nil, time.Time{}, gone
 	}
@@ -143,6 +166,17 @@ func (h *handle) Settle(ctx context.Context, settlements []queue.Settlement) ([]
 		}
 	}
 	return lost, err
+}
+
+// claims notes when deliveries were claimed.
+func (m *model) claims(claimed []queue.Claimed, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range claimed {
+		if d := m.deliveries[modelKey{c.Lease.Event, c.Lease.Destination}]; d != nil {
+			d.asked = now
+		}
+	}
 }
 
 // settles notes what the store has accepted.

@@ -48,7 +48,7 @@ func (r *modelRun) replay() {
 	if err := r.store.Replay(context.Background(), key.event, key.destination, d.orderKey); err != nil {
 		r.t.Fatal(err)
 	}
-	d.settled, d.aside, d.due = 0, false, time.Time{}
+	d.settled, d.aside, d.due, d.joins, d.replayed = 0, false, time.Time{}, time.Time{}, true
 }
 
 func (r *modelRun) cancel() {
