@@ -154,3 +154,38 @@ func reboundRequest(t *testing.T, host string) *http.Request {
 	r.Host = host
 	return r
 }
+
+// TestDashboardActions makes changes as a browser does, and looks for the user in the audit log.
+func TestDashboardActions(t *testing.T) {
+	g := startDashboard(t, "user {http.request.header.Remote-User}")
+	if err := runningStore(t).PutMeta(t.Context(), metaHandshakeSurface+"stripe", []byte("paste-me")); err != nil {
+		t.Fatal(err)
+	}
+	cookie, csrf := "", ""
+	post := func(path, form string) (*http.Response, string) {
+		t.Helper()
+		return g.do(http.MethodPost, "/dash"+path, http.Header{
+			"Content-Type": {"application/x-www-form-urlencoded"}, "Remote-User": {"ada"}, "Cookie": {cookie}, "Origin": {"http://" + g.addr},
+		}, form+"&csrf="+csrf)
+	}
+	resp, body := g.do(http.MethodGet, "/dash/source?name=stripe", http.Header{"Remote-User": {"ada"}}, "")
+	_, rest, ok := strings.Cut(body, `name="csrf" value="`)
+	if !ok || strings.Contains(body, "paste-me") {
+		t.Fatalf("page: %s", body)
+	}
+	csrf, _, _ = strings.Cut(rest, `"`)
+	cookie, _, _ = strings.Cut(resp.Header.Get("Set-Cookie"), ";")
+	if resp, body = post("/source/reveal", "name=stripe"); resp.StatusCode != http.StatusOK || !strings.Contains(body, "paste-me") {
+		t.Errorf("reveal: %d %s", resp.StatusCode, body)
+	}
+	if resp, body = post("/destination/test", "name=none"); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "See Destinations") {
+		t.Errorf("a destination that is none: %d", resp.StatusCode)
+	}
+	csrf = csrf[1:]
+	if resp, _ = post("/source/reveal", "name=stripe"); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("reveal with half a token: %d", resp.StatusCode)
+	}
+	if _, body = g.do(http.MethodGet, "/dash/audit", nil, ""); !strings.Contains(body, "<b>ada</b>") || !strings.Contains(body, "revealed") {
+		t.Errorf("audit log: %s", body)
+	}
+}

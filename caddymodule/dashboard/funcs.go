@@ -177,6 +177,7 @@ func firstLine(text string) string {
 var words = map[string]string{
 	"half-open": "probing", "first": "first try", "retry": "retry", "replay": "replay", "cancel_replay": "cancelled a replay", "reveal": "revealed",
 	"pause": "paused", "resume": "resumed", "cancel": "cancelled", "release": "released", "discard": "dropped",
+	"backup": "backed up", "export": "exported", "import": "imported", "reconcile": "reconciled", "resend": "sent an edited event",
 	"test_source": "sent a test event", "test_destination": "tested a destination",
 	"unsigned": "no signature", "mismatch": "wrong signature", "stale": "outside the time tolerance", "malformed": "signature cannot be read", "check": "a check failed",
 	"unreadable": "body cannot be read", "too_large": "body too large", "slow": "body came too slowly", "method": "method not allowed",
