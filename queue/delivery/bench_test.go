@@ -84,7 +84,7 @@ func BenchmarkDrain(b *testing.B) {
 // percentiles of the time from the enqueue to the end of the delivery as ratios, and the heap that the engine took for the backlog.
 func BenchmarkIsolation(b *testing.B) {
 	const backlog = 1_000_000
-	alone, beside := newLane(b, 0), newLane(b, backlog)
+	alone, beside := newLane(b, memstore.New(memstore.Options{}), 0), newLane(b, memstore.New(memstore.Options{}), backlog)
 	defer alone.close(b)
 	defer beside.close(b)
 	for b.Loop() {
@@ -100,15 +100,16 @@ func BenchmarkIsolation(b *testing.B) {
 // lane is an engine with a good destination, and perhaps a hanging one beside it.
 type lane struct {
 	NopObserver
-	store   *memstore.Store
+	store   queue.Store
 	engine  *Engine
 	settled chan struct{}
 	took    []time.Duration
 	grown   float64 // heap that the engine took, in bytes
 }
 
-func newLane(b *testing.B, backlog int) *lane {
-	l := &lane{store: memstore.New(memstore.Options{}), settled: make(chan struct{}, 1)}
+func newLane(b *testing.B, store queue.Store, backlog int) *lane {
+	b.Helper()
+	l := &lane{store: store, settled: make(chan struct{}, 1)}
 	fill(b, l.store, backlog, "hanging")
 	before := heapInUse()
 	l.engine = NewEngine(Options{Store: l.store, Observer: l})
