@@ -42,8 +42,8 @@ func (s *Store) checkTables(db string, m badger.Manifest) error {
 	return nil
 }
 
-// holds reports whether the database has every row of a table, as it is there or newer. A table that cannot be read was not finished, so nothing
-// relies on it.
+// holds reports whether the database has all that a table has of events and of the states of their deliveries, as it is there or newer, but for
+// events that were pruned. Rows of other tables come and go. A table that cannot be read was not finished, so nothing relies on it.
 func (s *Store) holds(path string) (bool, error) {
 	var keys *badger.KeyRegistry
 	if len(s.o.EncryptionKey) > 0 {
@@ -56,33 +56,51 @@ func (s *Store) holds(path string) (bool, error) {
 		}
 		defer func() { _ = keys.Close() }() // it was only read
 	}
-	t, err := openRawTable(path, keys, 0, keys == nil)
-	if err != nil {
+	unfinished := func(err error) (bool, error) {
 		s.log.Info("a table that was never finished is removed", zap.String("file", path), zap.Error(err))
 		return true, nil
 	}
+	t, err := openRawTable(path, keys, 0, keys == nil)
+	if err != nil {
+		return unfinished(err)
+	}
 	defer t.close()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	it := txn.NewIterator(badger.IteratorOptions{AllVersions: true})
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	it := sn.txn.NewIterator(badger.IteratorOptions{AllVersions: true})
 	defer it.Close()
 	for i := range t.blocks {
 		rows, err := t.rows(i)
 		if err != nil {
-			s.log.Info("a table that was never finished is removed", zap.String("file", path), zap.Error(err))
-			return true, nil
+			return unfinished(err)
 		}
-		for _, r := range rows {
-			if r.deleted() {
-				continue
-			}
-			it.Seek(r.key)
-			if !it.Valid() || string(it.Item().Key()) != string(r.key) || it.Item().Version() < r.ts {
+		for n := range rows {
+			if !sn.holds(it, &rows[n]) {
 				return false, nil
 			}
 		}
 	}
 	return true, nil
+}
+
+// holds is about one row. it goes through all versions.
+func (n *snapshot) holds(it *badger.Iterator, r *rawRow) bool {
+	event := len(r.key) == 9 && r.key[0] == tabEvent
+	if r.deleted() || !event && (len(r.key) != 11 || r.key[0] != tabDelivery) {
+		return true
+	}
+	if it.Seek(r.key); it.Valid() && string(it.Item().Key()) == string(r.key) && it.Item().Version() >= r.ts {
+		return true
+	}
+	seq := be.Uint64(r.key[1:])
+	if n.cameBack(seq) {
+		return true // it was pruned
+	}
+	if event {
+		return false
+	}
+	_, err := n.event(seq, false)
+	return errors.Is(err, queue.ErrNotFound)
 }
 
 func checkTable(path string, keys *badger.KeyRegistry, keyID uint64) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -83,7 +84,7 @@ func (r *replayer) open() ([]*oldSegment, error) {
 			return segments, fmt.Errorf("open journal: %w", err)
 		}
 		header := make([]byte, min(segmentHeader, s.size))
-		if _, err := s.file.ReadAt(header, 0); err != nil {
+		if _, err := s.file.ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
 			return segments, fmt.Errorf("read journal %s: %w", filepath.Base(path), err)
 		}
 		if s.segmentInfo, err = decodeSegmentInfo(header); errors.Is(err, ErrFormat) {
