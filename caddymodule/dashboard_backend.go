@@ -26,7 +26,7 @@ type actorKey struct{}
 
 // Call implements [dashboard.Backend].
 func (b *dashboardBackend) Call(ctx context.Context, call dashboard.Call) (dashboard.Answer, error) {
-	var body io.Reader = http.NoBody
+	var body io.Reader = bytes.NewReader(call.Raw)
 	if call.Body != nil {
 		raw, err := json.Marshal(call.Body)
 		if err != nil {

@@ -40,7 +40,13 @@ func (x *exchange) get(path string, query url.Values, out any) error {
 
 // raw makes a call of the API and returns its answer if it is no refusal.
 func (x *exchange) raw(method, path string, query url.Values, body any) (Answer, error) {
-	answer, err := x.backend.Call(x.r.Context(), Call{Method: method, Path: path, Query: query, Body: body, User: x.visit.User})
+	return x.ask(Call{Method: method, Path: path, Query: query, Body: body})
+}
+
+// ask makes a call in the visitor's name.
+func (x *exchange) ask(c Call) (Answer, error) {
+	c.User = x.visit.User
+	answer, err := x.backend.Call(x.r.Context(), c)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -49,7 +55,7 @@ func (x *exchange) raw(method, path string, query url.Values, body any) (Answer,
 	}
 	problem := new(Problem)
 	if err := json.Unmarshal(answer.Body, problem); err != nil {
-		return Answer{}, fmt.Errorf("answer %d to %s %s: %w", answer.Status, method, path, err)
+		return Answer{}, fmt.Errorf("answer %d to %s %s: %w", answer.Status, c.Method, c.Path, err)
 	}
 	problem.Status = answer.Status
 	return Answer{}, problem

@@ -26,6 +26,7 @@ type Call struct {
 	Path   string // below the API's root, escaped: "events/wh_1"
 	Query  url.Values
 	Body   any    // sent as JSON unless it is nil
+	Raw    []byte // sent as it is, if Body is nil
 	User   string // for the audit log
 }
 
@@ -80,6 +81,7 @@ var views = map[string]view{
 	"GET /events/{id}/payload": (*exchange).payload,
 	"POST /events/{id}/replay": (*exchange).replayEvent,
 	"POST /events/{id}/cancel": (*exchange).cancelEvent,
+	"POST /events/{id}/resend": (*exchange).resendEvent,
 
 	"GET /dead":                     (*exchange).dead,
 	"GET /replays":                  (*exchange).replays,
@@ -142,7 +144,7 @@ type exchange struct {
 	csrf  string
 }
 
-const maxForm = 64 << 10
+const maxForm = 1 << 20 // bytes: an edited payload is the largest
 
 func (d *Dashboard) serve(view view) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

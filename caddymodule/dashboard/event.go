@@ -22,6 +22,7 @@ func (x *exchange) event() error {
 	if data.Normalised, err = x.pane(data.Event.ID, "normalised"); err != nil {
 		return err
 	}
+	data.Edit = editable(data.Raw)
 	data.Curl = curlCommand(&data.Event, data.Raw)
 	data.Steps = timeline(&data.Event)
 	return x.render("event", http.StatusOK, &Page{
@@ -33,6 +34,7 @@ type eventData struct {
 	Event           EventDetail
 	Raw, Normalised *pane
 	Curl            string
+	Edit            string // the payload to edit; empty if it cannot be
 	Steps           []step
 }
 

@@ -94,6 +94,23 @@ test("an event is sent again, to one destination and to all", async () => {
   await leave(tab);
 });
 
+test("an event is edited and sent as a new one", async () => {
+  const tab = await visit(`/events/${h.events.pushed.id}`);
+  await tab.page.getByText("Edit it and send it").click();
+  const field = tab.page.getByLabel("Payload", { exact: true });
+  await field.fill((await field.inputValue()).replace("refs/heads/main", "refs/heads/edited"));
+  await tab.page.getByRole("button", { name: "Send the edited event" }).click();
+  await tab.page.waitForURL((url) => !url.pathname.endsWith(h.events.pushed.id));
+  assert.match(await flash(tab), /Sent as a new event/);
+  assert.match(await tab.page.locator("dl").first().innerText(), new RegExp(`Made from\\s+${h.events.pushed.id}`));
+  await eventually("the application gets it", () => h.application.received.some((r) => r.body.includes("refs/heads/edited")));
+  await status(h, "and refuses it", ({ totals }) => totals.dead === 4);
+  await leave(tab);
+  const masked = await visit(`/events/${h.events.paid.id}`);
+  assert.equal(await masked.page.getByText("Edit it and send it").count(), 0);
+  await leave(masked);
+});
+
 test("a delivery that waits is cancelled", async () => {
   const tab = await visit(`/events/${h.events.waiting.id}`);
   assert.match(await tab.page.locator(".timeline").innerText(), /next attempt/);
@@ -105,7 +122,7 @@ test("a delivery that waits is cancelled", async () => {
 
 test("a group of dead letters is looked at, planned, and sent again once the application is repaired", async () => {
   const tab = await visit("/dead");
-  assert.match(await tab.page.locator("table.list").innerText(), /broken[^]*500 2[^]*gone[^]*410 1/);
+  assert.match(await tab.page.locator("table.list").innerText(), /broken[^]*500 2[^]*gone[^]*410 2/);
   await tab.page.getByRole("link", { name: /Send again….*broken/ }).click();
   await tab.page.waitForURL(/\/replay\?/);
   assert.match(await tab.page.locator("main").innerText(), /2 deliveries of 2 events, in less than 0.1 s at 100 a second/);
