@@ -113,7 +113,7 @@ func (g *tokenGuard) rewrite(u *url.URL, replace func(i int, value string) strin
 		n := 0
 		for i, pair := range pairs {
 			name, value, _ := strings.Cut(pair, "=")
-			if plain, err := url.QueryUnescape(name); err != nil || plain != g.name {
+			if plain, err := url.QueryUnescape(name); err != nil || plain != g.name || strings.Contains(pair, ";") {
 				continue
 			}
 			plain, err := url.QueryUnescape(value)
