@@ -84,7 +84,7 @@ func TestFullDisk(t *testing.T) {
 		other.fill()
 		_, before := model.heard()
 		until(t, w, "refusals on the full disk", func() bool { _, full := model.heard(); return full > before })
-		if !w.runFor(2 * time.Second) {
+		if !w.runFor(time.Second) {
 			t.Fatalf("the writer has ended on the full disk: %v\n%s", w.wait(), tail(w.errors.String()))
 		}
 		atFull, _ := model.heard()
