@@ -16,6 +16,7 @@ type applier struct {
 	weight  int // roughly the rows that the queue will write
 	last    uint64
 	urgent  bool
+	loose   bool // the queue has something that is not in the journal
 	ending  bool
 	wake    chan struct{} // cap 1
 	stopped chan struct{}
@@ -32,8 +33,9 @@ type applier struct {
 }
 
 const (
-	applyDelay  = 20 * time.Millisecond // how long a small queue waits for more
-	applyWeight = 4096                  // a queue of that many rows does not wait
+	applyDelay   = 20 * time.Millisecond  // how long a small queue waits for more
+	journalDelay = 100 * time.Millisecond // the same if all of it is in the journal: nothing is lost by waiting, and slow disks have more time for the journal
+	applyWeight  = 4096                   // a queue of that many rows does not wait
 )
 
 func newApplier(s *Store, state appliedState) *applier {
@@ -57,8 +59,10 @@ func (a *applier) push(o *op) {
 	a.weight += o.weight()
 	urgent := o.done != nil && !a.urgent
 	a.urgent = a.urgent || o.done != nil
+	loose := o.group == nil && !a.loose
+	a.loose = a.loose || o.group == nil
 	a.mu.Unlock()
-	if was == 0 || urgent || was < applyWeight && was+o.weight() >= applyWeight {
+	if was == 0 || urgent || loose || was < applyWeight && was+o.weight() >= applyWeight {
 		a.signal()
 	}
 }
@@ -112,12 +116,16 @@ func (a *applier) gather(timer *time.Timer) bool {
 	for {
 		a.mu.Lock()
 		n, now, ending := len(a.queue), a.urgent || a.ending || a.weight >= applyWeight, a.ending
+		delay := journalDelay
+		if a.loose {
+			delay = applyDelay
+		}
 		a.mu.Unlock()
 		if n == 0 {
 			return !ending
 		}
 		if !now {
-			timer.Reset(applyDelay)
+			timer.Reset(delay)
 			select {
 			case <-timer.C:
 			case <-a.wake:
@@ -126,7 +134,7 @@ func (a *applier) gather(timer *time.Timer) bool {
 		}
 		a.mu.Lock()
 		batch := a.queue
-		a.queue, a.weight, a.urgent = nil, 0, false
+		a.queue, a.weight, a.urgent, a.loose = nil, 0, false, false
 		a.mu.Unlock()
 		a.applyBatch(batch)
 	}
