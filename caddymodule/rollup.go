@@ -214,13 +214,13 @@ func (s *series) sums(from int64, steps, length int) (counts [counters][]uint32,
 	to := from + int64(steps*length)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.minutes {
-		c := &s.minutes[i]
-		if c.minute < from || c.minute >= to {
+	for minute := from; minute < to; minute++ {
+		c := &s.minutes[minute%rollupMinutes]
+		if c.minute != minute {
 			continue
 		}
 		for counter, n := range c.n {
-			counts[counter][int(c.minute-from)/length] += n
+			counts[counter][int(minute-from)/length] += n
 		}
 	}
 	for i := range s.quarters {

@@ -225,3 +225,33 @@ func TestAdminTests(t *testing.T) {
 		t.Errorf("audit: %+v", page.Entries)
 	}
 }
+
+// BenchmarkRollup is what a request pays for the charts and the log of requests.
+func BenchmarkRollup(b *testing.B) {
+	r, at := newRollup(), now()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r.request("s", resultAccepted, at, time.Millisecond)
+			r.log.add(loggedRequest{At: at, Source: "s", Provider: "stripe", Result: resultAccepted, Status: 200, EventID: "evt_1", Type: "invoice.paid"})
+			r.attempt("d", true, at, time.Millisecond)
+		}
+	})
+}
+
+// BenchmarkSeries is what the overview pays for its charts, with as many names as there may be.
+func BenchmarkSeries(b *testing.B) {
+	r, at := newRollup(), now()
+	for i := range maxSeries {
+		for m := range rollupMinutes {
+			r.attempt(fmt.Sprint("d", i), true, at.Add(-time.Duration(m)*time.Minute), time.Millisecond)
+		}
+	}
+	g := &gateway{rt: &runtime{rollup: &rollupKeeper{rollup: r}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := g.Series("24h", "", ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
