@@ -59,7 +59,7 @@ func runChecker(s *spec) error {
 	}
 	c.report.Opening = time.Since(begin)
 	ctx := context.Background()
-	for _, step := range []func(context.Context) error{c.list, c.compare, c.counters, c.meta, c.duplicates, c.claim} {
+	for _, step := range []func(context.Context) error{c.sound, c.list, c.compare, c.counters, c.meta, c.duplicates, c.claim, c.sound} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, c.store.Close())
 		}
@@ -85,6 +85,20 @@ func (c *checker) lost(format string, args ...any) {
 	if len(c.report.Lost) < mostFindings {
 		c.report.Lost = append(c.report.Lost, fmt.Sprintf(format, args...))
 	}
+}
+
+// sound lets the store check itself.
+func (c *checker) sound(ctx context.Context) error {
+	r, err := c.store.Check(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range r.Findings {
+		if f.Level != badgerstore.LevelNote {
+			c.wrong("check: %+v", f)
+		}
+	}
+	return nil
 }
 
 // list reads every event of the store.
