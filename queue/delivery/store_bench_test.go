@@ -30,6 +30,64 @@ func openDurable(b *testing.B) queue.Store {
 	return store
 }
 
+// fillOrdered stores n events with as many order keys; with places of their own, if placed.
+func fillOrdered(b *testing.B, s queue.Store, n, keys int, placed bool) {
+	b.Helper()
+	for i := 0; i < n; {
+		events := make([]queue.NewEvent, min(n-i, 1000))
+		for j := range events {
+			now := time.Now()
+			d := queue.NewDelivery{Destination: "app", OrderKey: strconv.Itoa(i % keys)}
+			if placed {
+				d.OrderAt, d.NotBefore = now, now
+			}
+			events[j] = queue.NewEvent{Event: queue.Event{Source: "s", EventID: "e", ReceivedAt: now}, Deliveries: []queue.NewDelivery{d}}
+			i++
+		}
+		if _, err := s.Enqueue(context.Background(), events); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDurableOrderedDrain empties a backlog with order keys: as many as events, and a thousand.
+func BenchmarkDurableOrderedDrain(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		keys   func(n int) int
+		placed bool
+	}{
+		{"own-key", func(n int) int { return n }, false},
+		{"1000-keys", func(int) int { return 1000 }, false},
+		{"1000-keys-within", func(int) int { return 1000 }, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			store := openDurable(b)
+			fillOrdered(b, store, b.N, c.keys(b.N), c.placed)
+			drain(b, store, 64)
+		})
+	}
+}
+
+// drain measures how long the engine takes for a backlog of b.N.
+func drain(b *testing.B, store queue.Store, concurrency int) {
+	b.Helper()
+	observer := count("app", b.N)
+	e := NewEngine(Options{Store: store, Observer: observer})
+	e.Attach(table(&Destination{Name: "app", Policy: Policy{Concurrency: concurrency}, Forwarder: ForwarderFunc(instant)}))
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := e.Start(); err != nil {
+		b.Fatal(err)
+	}
+	<-observer.done
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+	if err := e.Close(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // BenchmarkDurableDrain empties a backlog in the durable store, as after an outage, into an application that takes no time. Run it with
 // -benchtime=100000x or 1000000x for a backlog of that size.
 func BenchmarkDurableDrain(b *testing.B) {
@@ -37,20 +95,7 @@ func BenchmarkDurableDrain(b *testing.B) {
 		b.Run(fmt.Sprintf("concurrency=%d", concurrency), func(b *testing.B) {
 			store := openDurable(b)
 			fill(b, store, b.N, "app")
-			observer := count("app", b.N)
-			e := NewEngine(Options{Store: store, Observer: observer})
-			e.Attach(table(&Destination{Name: "app", Policy: Policy{Concurrency: concurrency}, Forwarder: ForwarderFunc(instant)}))
-			b.ReportAllocs()
-			b.ResetTimer()
-			if err := e.Start(); err != nil {
-				b.Fatal(err)
-			}
-			<-observer.done
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
-			if err := e.Close(context.Background()); err != nil {
-				b.Fatal(err)
-			}
+			drain(b, store, concurrency)
 		})
 	}
 }
