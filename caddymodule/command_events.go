@@ -30,6 +30,15 @@ func filterFlags(cmd *cobra.Command) {
 	f.String("error", "", "With a delivery whose last failure is of this class: status, timeout, dial, dns, tls, reset, ...")
 	f.String("since", "", "Received since: a time such as 2006-01-02T15:04:05Z, a date, or how long ago, such as 24h or 7d")
 	f.String("until", "", "Received before; as --since")
+	completeWith(cmd, "state", "cancelled", "dead", "delivered", "delivering", "held", "pending")
+}
+
+// completeWith lets shells complete a flag with the values that it can have.
+func completeWith(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil { // there is no such flag
+		panic(err)
+	}
 }
 
 // filterQuery reads the flags that select events, as parameters of the API.

@@ -33,6 +33,7 @@ They arrive now: the time of each event is when it happened. By default those de
 	connectFlags(cmd)
 	outputFlags(cmd)
 	deliver := cmd.Flags().String("deliver", deliverUndelivered, "Which deliveries are made: undelivered, all or none")
+	completeWith(cmd, "deliver", deliverAll, deliverNone, deliverUndelivered)
 	source := cmd.Flags().String("source", "", "The source that takes them, in place of each event's own")
 	dryRun := cmd.Flags().Bool("dry-run", false, "Check every line and store nothing")
 	cmd.RunE = runVerb(func(cmd *cobra.Command, args []string) error {

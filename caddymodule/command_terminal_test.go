@@ -4,14 +4,19 @@ package caddymodule
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/creack/pty"
+
+	"github.com/sluice-webhooks/sluice/caddymodule/reconcile/reconciletest"
 )
 
 // onTerminal runs a verb in a terminal of 80 columns and returns what appeared.
@@ -70,6 +75,31 @@ func TestCommandsOnTerminal(t *testing.T) {
 	}
 	if shown := rig.onTerminal("status", "--json"); !strings.HasPrefix(shown, "{\r\n  \"time\"") {
 		t.Errorf("JSON is not indented: %q", shown[:min(len(shown), 40)])
+	}
+}
+
+// TestLongWorkOnTerminal runs what takes long: a bar on the terminal, nothing of it in what is left there, and none in a pipe.
+func TestLongWorkOnTerminal(t *testing.T) {
+	stripe := reconciletest.Stripe(t, "sk_1", stripeEvents(150, time.Now().Add(-time.Minute)))
+	rig := startAdmin(t, "memory", "", fmt.Sprintf("webhook stripe {\n name payments\n secret %s\n reconcile stripe sk_1 %s\n}", testSecret, stripe.URL))
+	if shown := rig.onTerminal("reconcile", "payments", "--dry-run"); !strings.Contains(shown, "\r\x1b[KReconcile payments: page 1, 100 missing, listed 100") ||
+		!strings.Contains(withoutColors(shown), "150 are missing") {
+		t.Errorf("reconcile: %q", shown)
+	}
+	rig.good("reconcile", "payments")
+	file := filepath.Join(t.TempDir(), "events.jsonl")
+	if shown := rig.onTerminal("export", "--output", file); !strings.Contains(shown, "Export ████████████████████░░░░░░░░░░ 100/150") ||
+		!strings.HasSuffix(shown, "\r\x1b[KExported 150 events.\r\n") {
+		t.Errorf("export: %q", shown)
+	}
+	if shown := rig.onTerminal("import", file); !strings.Contains(shown, "Import ████████████████████░░░░░░░░░░ 100/150") ||
+		!strings.HasSuffix(shown, "\r\x1b[K0 events stored, 150 were there already, of 150 lines.\r\n") {
+		t.Errorf("import: %q", shown)
+	}
+	for _, args := range [][]string{{"reconcile", "payments"}, {"export", "--output", file}, {"import", file}} {
+		if o := rig.webhooks(args[0], args[1:]...); o.code != 0 || strings.ContainsAny(o.stdout+o.stderr, "\r\x1b█") {
+			t.Errorf("%v in a pipe: %+v", args, o)
+		}
 	}
 }
 

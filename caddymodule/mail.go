@@ -189,9 +189,7 @@ func (m *mailer) send(ctx context.Context, text []byte) (err error) {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	if err := client.Quit(); err != nil {
-		return nil //nolint:nilerr // the message is the server's by now: sending it again would only double it
-	}
+	_ = client.Quit() // the message is the server's by now: sending it again would only double it
 	return nil
 }
 

@@ -120,7 +120,7 @@ func TestMonitoringUsesRealMetrics(t *testing.T) {
 		return metricInfo{}, false
 	}
 	used := map[string]bool{}
-	for _, file := range []string{"rules.yml", "rules_test.yml", "rules_rotation_test.yml", "dashboard.json", "../../docs/metrics.md"} {
+	for _, file := range []string{"rules.yml", "rules_test.yml", "rules_rotation_test.yml", "dashboard.json", "../../docs/metrics.md", "../../docs/operating.md"} {
 		raw, err := os.ReadFile(filepath.Join("../examples/monitoring", file))
 		if err != nil {
 			t.Fatal(err)

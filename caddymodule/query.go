@@ -23,9 +23,9 @@ var (
 
 // Bounds of searches that no index of the store answers.
 const (
-	lookupTime    = 250 * time.Millisecond // for an event by the provider's id that no dedup claim leads to
+	lookupTime    = 150 * time.Millisecond // for an event by the provider's id that no dedup claim leads to
 	filteredPages = 20                     // pages of the store that one page with a state of held or pending may read,
-	filteredTime  = 150 * time.Millisecond // and for how long it may begin another: a page may be short before the end
+	filteredTime  = 100 * time.Millisecond // and for how long it may begin another: a page may be short before the end
 )
 
 // gateway is what the admin API and the dashboard show and operate: the app of the running configuration with its store and engine. It is made anew for each

@@ -48,7 +48,9 @@ func startGateway(ctx context.Context, o *options, work string) (*gateway, error
 		return nil, err
 	}
 	g.address = "http://" + l.Addr().String()
-	l.Close()
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
 	g.app = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	g.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", g.socket)

@@ -43,8 +43,9 @@ func main() {
 	flag.BoolVar(&o.keepOnly, "fill-only", false, "Fill the store and measure nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, &o); err != nil {
+	err := run(ctx, &o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "atsize:", err)
 		os.Exit(1)
 	}
