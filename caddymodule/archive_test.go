@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/tidwall/gjson"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -121,6 +122,9 @@ func TestExportAndImport(t *testing.T) {
 	// the same file twice stores nothing twice, and what is there already is a duplicate
 	if got := rig.good("import", file); got != "0 events stored, 4 were there already, of 4 lines.\n" {
 		t.Errorf("import where it came from: %q", got)
+	}
+	if err := caddy.Stop(); err != nil { // a reload does not leave a store with pending deliveries behind
+		t.Fatal(err)
 	}
 	app, options := there(t)
 	other := startAdmin(t, "badger", options, archiveSite(""))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,10 +32,18 @@ type StoreModule interface {
 	Compatible(opened StoreModule) error
 }
 
+// LiveStoreModule is a [StoreModule] some of whose options can be changed while its store is open. Compatible does not ask about them.
+type LiveStoreModule interface {
+	StoreModule
+	// Apply gives an open store the options of this configuration. It is called when the configuration becomes the active one.
+	Apply(store queue.Store) error
+}
+
 // runtime is what survives reloads: an open store and the delivery engine on it.
 type runtime struct {
 	key    string
-	module StoreModule // that opened the store
+	module StoreModule                  // that opened the store
+	active *atomic.Pointer[StoreModule] // of the active configuration: it opens the store anew after a failure
 	store  *reopen.Store
 	engine *delivery.Engine
 	hub    *observerHub
@@ -50,6 +59,9 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 	key, err := module.Key()
 	if err != nil {
 		return nil, fmt.Errorf("locating store: %w", err)
+	}
+	if err := refuseMove(key); err != nil {
+		return nil, err
 	}
 	value, loaded, err := runtimes.LoadOrNew(key, func() (caddy.Destructor, error) {
 		return openRuntime(key, module, caddy.Log().Named(appName))
@@ -69,16 +81,42 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 	return rt, nil
 }
 
+// refuseMove keeps a reload from leaving a store behind with pending deliveries, which nobody would make.
+func refuseMove(key string) (err error) {
+	runtimes.Range(func(other, value any) bool {
+		rt, ok := value.(*runtime)
+		if other == key || !ok {
+			return true
+		}
+		stats, statsErr := rt.stats(context.Background())
+		if statsErr != nil {
+			return true // it is being opened or closed
+		}
+		pending := uint64(0)
+		for _, d := range stats.Destinations {
+			pending += d.Pending
+		}
+		if pending > 0 {
+			err = fmt.Errorf("the store cannot be another one while %s is open with %d pending deliveries, which nobody would make: "+
+				"stop Caddy, move the directory so that they come along, and start it again", other, pending)
+		}
+		return err == nil
+	})
+	return err
+}
+
 // openRuntime logs with a logger of the process, because it outlives the configuration that opens it.
 func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, error) {
+	var active atomic.Pointer[StoreModule]
+	active.Store(&module)
 	store, err := reopen.New(reopen.Options{
-		Open:   func() (queue.Store, error) { return module.Open(logger.Named("store")) },
+		Open:   func() (queue.Store, error) { return (*active.Load()).Open(logger.Named("store")) },
 		Logger: logger.Named("store"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	rt := &runtime{key: key, module: module, store: store, logger: logger, hub: newObserverHub(logger)}
+	rt := &runtime{key: key, module: module, active: &active, store: store, logger: logger, hub: newObserverHub(logger)}
 	rt.rollup = keepRollup(store, logger.Named("charts"))
 	rt.hub.rollup = rt.rollup.rollup
 	rt.engine = delivery.NewEngine(delivery.Options{
@@ -127,6 +165,7 @@ type generation struct {
 func (rt *runtime) attach(app *App) *generation {
 	gen := &generation{rt: rt, app: app}
 	rt.hub.push(app)
+	rt.apply(app.store)
 	gen.routes = rt.engine.Attach(app.routes())
 	return gen
 }
@@ -135,7 +174,22 @@ func (gen *generation) detach() {
 	gen.once.Do(func() {
 		gen.routes.Detach()
 		gen.rt.hub.remove(gen.app)
+		if app := gen.rt.hub.active(); app != nil { // a reload that failed: the configuration before it goes on
+			gen.rt.apply(app.store)
+		}
 	})
+}
+
+// apply makes the store's options those of a configuration, as far as they can change while it is open.
+func (rt *runtime) apply(module StoreModule) {
+	rt.active.Store(&module)
+	live, ok := module.(LiveStoreModule)
+	if !ok {
+		return
+	}
+	if err := live.Apply(rt.store.Unwrap()); err != nil {
+		rt.logger.Error("options of the store were not changed", zap.Error(err))
+	}
 }
 
 // stats returns the store's counters.

@@ -134,12 +134,6 @@ func (b *BadgerStore) Compatible(opened StoreModule) error {
 		changed = "durability"
 	case !bytes.Equal(b.key, other.key):
 		changed = "encryption_key"
-	case b.MinFree != other.MinFree:
-		changed = "min_free"
-	case b.MaxSize != other.MaxSize:
-		changed = "max_size"
-	case b.MaxPending != other.MaxPending:
-		changed = "max_pending"
 	}
 	if changed != "" {
 		return fmt.Errorf("store badger: %s cannot be changed while %s is open: restart Caddy, which takes a moment and loses nothing", changed, b.dir)
@@ -147,7 +141,16 @@ func (b *BadgerStore) Compatible(opened StoreModule) error {
 	return nil
 }
 
+// Apply implements [LiveStoreModule]: min_free, max_size and max_pending change with a reload.
+func (b *BadgerStore) Apply(store queue.Store) error {
+	open, ok := store.(*badgerstore.Store)
+	if !ok {
+		return nil // it is being opened anew, with these options
+	}
+	return open.SetLimits(badgerstore.Limits{MinFree: b.MinFree, MaxSize: b.MaxSize, MaxPending: b.MaxPending})
+}
+
 var (
 	_ caddy.Provisioner = (*BadgerStore)(nil)
-	_ StoreModule       = (*BadgerStore)(nil)
+	_ LiveStoreModule   = (*BadgerStore)(nil)
 )

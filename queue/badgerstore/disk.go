@@ -25,8 +25,9 @@ import (
 type diskGuard struct {
 	dir     string
 	log     *zap.Logger
-	reserve int64
-	maxSize int64
+	least   int64        // that the reserve can be
+	reserve atomic.Int64 // these two can be changed while the store is open
+	maxSize atomic.Int64
 	ballast int64
 	space   func(dir string) (free, total int64, err error)
 
@@ -54,10 +55,12 @@ const (
 )
 
 func newDiskGuard(dir string, o *Options) *diskGuard {
-	return &diskGuard{
-		dir: dir, log: o.Logger, reserve: max(o.reserve(), o.MinFree), maxSize: o.MaxSize, ballast: o.ballastSize(), space: o.diskSpace,
+	g := &diskGuard{
+		dir: dir, log: o.Logger, least: o.reserve(), ballast: o.ballastSize(), space: o.diskSpace,
 		look: make(chan struct{}, 1), moved: make(chan struct{}),
 	}
+	g.setLimits(o.limits())
+	return g
 }
 
 // reserve is what has to be free for what is already accepted: memtables and value log, which Badger maps at twice
@@ -83,7 +86,7 @@ func (g *diskGuard) prepare() error {
 	if err := g.measure(); err != nil {
 		return err
 	}
-	if g.free.Load() < g.reserve/2 {
+	if g.free.Load() < g.reserve.Load()/2 {
 		path := filepath.Join(g.dir, ballastName)
 		switch err := os.Remove(path); {
 		case err == nil:
@@ -103,12 +106,12 @@ func (g *diskGuard) prepare() error {
 }
 
 // toOpen is the least that has to be free for Badger to open and write a little.
-func (g *diskGuard) toOpen() int64 { return g.reserve / 8 }
+func (g *diskGuard) toOpen() int64 { return g.least / 8 }
 
 // keepBallast makes the ballast if there is room to spare.
 func (g *diskGuard) keepBallast() {
 	path := filepath.Join(g.dir, ballastName)
-	if _, err := os.Stat(path); g.ballast == 0 || err == nil || g.free.Load() < 3*g.reserve {
+	if _, err := os.Stat(path); g.ballast == 0 || err == nil || g.free.Load() < 3*g.reserve.Load() {
 		return
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
@@ -157,14 +160,14 @@ func (g *diskGuard) update() error {
 	}
 	level := int32(diskOK)
 	switch free := g.free.Load(); {
-	case free < g.reserve/2:
+	case free < g.reserve.Load()/2:
 		level = diskStopped
-	case free < g.reserve:
+	case free < g.reserve.Load():
 		level = diskLow
 	}
 	if before := g.level.Swap(level); before != level {
 		g.log.Warn("free disk space", zap.String("now", levelNames[level]), zap.String("before", levelNames[before]),
-			zap.Int64("free", g.free.Load()), zap.Int64("reserve", g.reserve))
+			zap.Int64("free", g.free.Load()), zap.Int64("reserve", g.reserve.Load()))
 		g.mu.Lock()
 		close(g.moved)
 		g.moved = make(chan struct{})
@@ -189,16 +192,17 @@ func (g *diskGuard) stopped() bool { return g.level.Load() == diskStopped }
 
 // low reports whether history should make room.
 func (g *diskGuard) low() bool {
-	return g.level.Load() != diskOK || g.maxSize > 0 && g.used.Load() >= g.maxSize
+	limit := g.maxSize.Load()
+	return g.level.Load() != diskOK || limit > 0 && g.used.Load() >= limit
 }
 
 // accepts returns why no new events are accepted, nil if they are.
 func (g *diskGuard) accepts() error {
 	if g.level.Load() != diskOK {
-		return fmt.Errorf("%w: %s of the disk are free, and %s have to stay free", queue.ErrFull, mebibytes(g.free.Load()), mebibytes(g.reserve))
+		return fmt.Errorf("%w: %s of the disk are free, and %s have to stay free", queue.ErrFull, mebibytes(g.free.Load()), mebibytes(g.reserve.Load()))
 	}
-	if g.maxSize > 0 && g.used.Load() >= g.maxSize {
-		return fmt.Errorf("%w: it takes %s, its limit is %s", queue.ErrFull, mebibytes(g.used.Load()), mebibytes(g.maxSize))
+	if limit := g.maxSize.Load(); limit > 0 && g.used.Load() >= limit {
+		return fmt.Errorf("%w: it takes %s, its limit is %s", queue.ErrFull, mebibytes(g.used.Load()), mebibytes(limit))
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ const maxLost = 10_000
 // takes each file for itself, whatever is wrong with the others, and changes none of them. to is a directory that is empty or does not exist. o.EncryptionKey is
 // that of the old store, key the one of the new, which may be another one or none. Deliveries whose state cannot be read are pending in the new store. Errors: [ErrNoStore], [ErrKey].
 func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*SalvageReport, error) {
+	target := o // the new store's files have sizes of their own
 	if err := o.setDefaults(); err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
@@ -60,12 +61,16 @@ func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*Salv
 		return nil, fmt.Errorf("salvage %s: %w", from, err)
 	}
 	defer v.db.close()
-	target, err := claimDir(ctx, to, &o)
+	lock, err := claimDir(ctx, to, &o)
 	if err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
-	defer target.Close()
-	if err := v.run(target, o, key); err != nil {
+	defer lock.Close()
+	target.EncryptionKey = key
+	if err := errors.Join(target.fitDisk(to), target.setDefaults()); err != nil {
+		return nil, fmt.Errorf("salvage: %w", err)
+	}
+	if err := v.run(lock, &o, &target); err != nil {
 		return nil, fmt.Errorf("salvage %s: %w", from, err)
 	}
 	v.report.Source.finish()
@@ -91,13 +96,12 @@ type salvage struct {
 	states map[uint64][]carriedDelivery // of events without a record
 }
 
-func (v *salvage) run(target *os.File, o Options, key []byte) (err error) {
-	if err := v.survey(&o); err != nil {
+func (v *salvage) run(lock *os.File, source, target *Options) (err error) {
+	if err := v.survey(source); err != nil {
 		return err
 	}
 	defer v.copies.close()
-	o.EncryptionKey = key
-	v.c, err = newCarrier(v.report.To, target, o)
+	v.c, err = newCarrier(v.report.To, lock, *target)
 	if err == nil {
 		err = v.carry()
 	}

@@ -243,7 +243,7 @@ func (c *carrier) roomLeft() error {
 		return err
 	}
 	if c.s.disk.stopped() {
-		return fmt.Errorf("%w: %d bytes are free on the disk of %s, and %d are wanted", queue.ErrFull, c.s.disk.free.Load(), c.s.dir, c.s.disk.reserve/2)
+		return fmt.Errorf("%w: %d bytes are free on the disk of %s, and %d are wanted", queue.ErrFull, c.s.disk.free.Load(), c.s.dir, c.s.disk.reserve.Load()/2)
 	}
 	return nil
 }
