@@ -24,7 +24,7 @@ func (s *Store) Check(ctx context.Context) (*Report, error) {
 	if _, err := checkRows(ctx, txnSource{sn.txn}, report); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
-	if n := s.Damaged(); n > 0 {
+	if n := s.damaged.Load(); n > 0 {
 		report.add(Finding{Level: LevelNote, Kind: "event", Text: fmt.Sprintf("%d damaged events were met since the store was opened; their deliveries are dead", n)})
 	}
 	report.finish()

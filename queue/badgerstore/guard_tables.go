@@ -45,15 +45,11 @@ func (s *Store) checkTables(db string, m badger.Manifest) error {
 // holds reports whether the database has all that a table has of events and of the states of their deliveries, as it is there or newer, but for
 // events that were pruned. Rows of other tables come and go. A table that cannot be read was not finished, so nothing relies on it.
 func (s *Store) holds(path string) (bool, error) {
-	var keys *badger.KeyRegistry
-	if len(s.o.EncryptionKey) > 0 {
-		var err error
-		keys, err = badger.OpenKeyRegistry(badger.KeyRegistryOptions{
-			Dir: filepath.Join(s.dir, "db"), ReadOnly: true, EncryptionKey: s.o.EncryptionKey,
-		})
-		if err != nil {
-			return false, err
-		}
+	keys, err := s.registry()
+	if err != nil {
+		return false, err
+	}
+	if keys != nil {
 		defer func() { _ = keys.Close() }() // it was only read
 	}
 	unfinished := func(err error) (bool, error) {

@@ -60,6 +60,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 	if err := s.collect(ctx, pruned); err != nil {
 		return pruned, fmt.Errorf("maintain: %w", err)
 	}
+	if err := s.scrub(ctx); err != nil {
+		return pruned, fmt.Errorf("maintain: read tables: %w", err)
+	}
 	return pruned, nil
 }
 

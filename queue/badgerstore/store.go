@@ -80,7 +80,8 @@ type Store struct {
 	maintaining sync.Mutex // of what follows
 	hand        stragglerHand
 	garbage     int64 // bytes of the events pruned since the tree was last compacted as a whole, about
-	collecting  bool  // the value log may have files worth rewriting
+	scrubber    scrubber
+	collecting  bool // the value log may have files worth rewriting
 
 	work        work
 	newestTable uint64 // that the manifest named when the store was opened
@@ -88,10 +89,11 @@ type Store struct {
 	metaMu     sync.RWMutex // who puts metadata read-locks it while it queues it
 	metaBuried atomic.Bool  // there may be tombstones of metadata
 
-	firstEvent atomic.Uint64 // no event with a lower number is stored
-	damaged    atomic.Uint64
-	wg         sync.WaitGroup
-	quit       chan struct{}
+	firstEvent   atomic.Uint64 // no event with a lower number is stored
+	damaged      atomic.Uint64
+	brokenTables atomic.Uint64
+	wg           sync.WaitGroup
+	quit         chan struct{}
 }
 
 var (
@@ -127,8 +129,8 @@ func (s *Store) Failure() error {
 	return nil
 }
 
-// Damaged returns how many damaged events were met since the store was opened. Their deliveries were made dead.
-func (s *Store) Damaged() uint64 { return s.damaged.Load() }
+// Damaged returns how many damaged events were met since the store was opened, whose deliveries were made dead, and how many broken tables.
+func (s *Store) Damaged() uint64 { return s.damaged.Load() + s.brokenTables.Load() }
 
 // Dir returns the store's directory.
 func (s *Store) Dir() string { return s.dir }

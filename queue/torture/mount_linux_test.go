@@ -97,6 +97,16 @@ type mounted struct {
 // mountDisk mounts a disk, with a new file system on it if asked for.
 func mountDisk(t *testing.T, d *disk, format bool) *mounted {
 	t.Helper()
+	m, err := tryMountDisk(t, d, format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// tryMountDisk returns an error if what is on the disk is no file system any more.
+func tryMountDisk(t *testing.T, d *disk, format bool) (*mounted, error) {
+	t.Helper()
 	base := t.TempDir()
 	fuseDir := filepath.Join(base, "disk")
 	m := &mounted{dir: filepath.Join(base, "ext4")}
@@ -117,8 +127,7 @@ func mountDisk(t *testing.T, d *disk, format bool) *mounted {
 		t.Skipf("needs to mount FUSE file systems: %v", err)
 	}
 	m.cleanUp(t)
-	m.attach(t, filepath.Join(fuseDir, "image"), format)
-	return m
+	return m, m.attach(t, filepath.Join(fuseDir, "image"), format)
 }
 
 // mountFile makes a file of the given size and mounts it as a new ext4.
@@ -135,7 +144,9 @@ func mountFile(t *testing.T, size int64) *mounted {
 		t.Fatal(err)
 	}
 	m.cleanUp(t)
-	m.attach(t, path, true)
+	if err := m.attach(t, path, true); err != nil {
+		t.Fatal(err)
+	}
 	return m
 }
 
@@ -147,9 +158,8 @@ func (m *mounted) cleanUp(t *testing.T) {
 	})
 }
 
-func (m *mounted) attach(t *testing.T, path string, format bool) {
+func (m *mounted) attach(t *testing.T, path string, format bool) (err error) {
 	t.Helper()
-	var err error
 	if m.device, err = tool("losetup", "--find", "--show", path); err != nil {
 		t.Skipf("needs a loop device: %v", err)
 	}
@@ -162,8 +172,9 @@ func (m *mounted) attach(t *testing.T, path string, format bool) {
 		if format {
 			t.Skipf("needs to mount ext4: %v", err)
 		}
-		t.Fatalf("a file system that does not survive: %v", err)
+		return fmt.Errorf("the file system has not survived: %w", err)
 	}
+	return nil
 }
 
 // unmount undoes all of it. It is idempotent.

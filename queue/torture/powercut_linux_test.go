@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"errors"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -113,10 +114,13 @@ func (c *cutter) now() *disk {
 	return <-cut
 }
 
-// check compares what is left on the disk with what was heard. It reports whether the store could be opened.
+// check compares what is left on the disk with what was heard. It returns an error if the file system or the store cannot be opened.
 func (c *cutter) check(finish bool) (*report, error) {
 	t := c.t
-	m := mountDisk(t, c.disk, false)
+	m, err := tryMountDisk(t, c.disk, false)
+	if err != nil {
+		return nil, errors.Join(err, m.unmount())
+	}
 	s := c.spec
 	s.Dir = filepath.Join(m.dir, "store")
 	r, err := check(t, &s, c.model, finish)
