@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 const (
@@ -41,6 +44,14 @@ func getExport(w http.ResponseWriter, r *http.Request, g *gateway) error {
 			g.app.logger.Error("export broke off", zap.Error(err))
 		}
 		panic(http.ErrAbortHandler)
+	}
+	return g.leaving(err)
+}
+
+// leaving explains an error of a call that was broken off because its configuration is on its way out: the next one answers it.
+func (g *gateway) leaving(err error) error {
+	if err != nil && g.app.ctx.Err() != nil {
+		return fmt.Errorf("%w: a reload has begun, try again", queue.ErrClosed)
 	}
 	return err
 }

@@ -20,7 +20,7 @@ func postReconcile(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 		view, err := g.Reconcile(ctx, r.PathValue("name"), order, func(*reconcileView) {})
 		if err != nil {
-			return err
+			return g.leaving(err)
 		}
 		return writeJSON(w, http.StatusOK, view)
 	}
@@ -38,7 +38,7 @@ func postReconcile(w http.ResponseWriter, r *http.Request, g *gateway) error {
 		stream.send("result", view)
 		return nil
 	}
-	problem := problemOf(err)
+	problem := problemOf(g.leaving(err))
 	problem.Type, problem.Title = "about:blank", http.StatusText(problem.Status)
 	stream.send("problem", problem)
 	return nil

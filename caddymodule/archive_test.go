@@ -5,7 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -373,5 +376,46 @@ func TestExportPages(t *testing.T) {
 	rig.refused("GET", "/webhooks/export?sorce=x", nil, 400, "bad_request")
 	if o := rig.webhooks("export", "--output", "/no/such/dir/file"); o.code != exitFailed {
 		t.Errorf("no directory: %+v", o)
+	}
+}
+
+// TestExportOverReload meets a gateway that leaves before the first event, one that is away for a moment, and a page that breaks off.
+func TestExportOverReload(t *testing.T) {
+	line := func(id int) string { return fmt.Sprintf(`{"specversion":"1.0","gatewayid":%q}`+"\n", queue.ID(id)) }
+	calls := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		switch calls {
+		case 1:
+			writeAPIProblem(w, problemOf(fmt.Errorf("%w: a reload has begun, try again", queue.ErrClosed)))
+		case 2, 4:
+			panic(http.ErrAbortHandler)
+		case 3: // the first page, but for its end
+			w.Header().Set("Content-Type", linesType)
+			w.Header().Set(nextHeader, "c")
+			_, _ = io.WriteString(w, line(9)+line(8)+line(7)[:10])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		case 5:
+			w.Header().Set("Content-Type", linesType)
+			w.Header().Set(nextHeader, "c")
+			_, _ = io.WriteString(w, line(9)+line(8)+line(7))
+		default:
+			if r.URL.Query().Get("cursor") != "c" {
+				t.Errorf("cursor: %v", r.URL.Query())
+			}
+			w.Header().Set("Content-Type", linesType)
+			_, _ = io.WriteString(w, line(6))
+		}
+	}))
+	defer server.Close()
+	client, err := newAdminClient(strings.TrimPrefix(server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	x := &exportRun{client: client, query: url.Values{}, bar: newProgress(io.Discard)}
+	if err := x.run(t.Context(), &out); err != nil || out.String() != line(9)+line(8)+line(7)+line(6) || x.events != 4 {
+		t.Errorf("%v, %d events: %s", err, x.events, out.String())
 	}
 }

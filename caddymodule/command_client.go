@@ -145,6 +145,9 @@ func (c *adminClient) refusal(resp *http.Response) error {
 	return c.problem(raw, resp)
 }
 
+// errLeaving means that the gateway is on its way out, as it is at a reload; the next one answers. The text is the gateway's.
+var errLeaving = errors.New("")
+
 // problem turns the text of a problem into an error with its exit code.
 func (c *adminClient) problem(raw []byte, resp *http.Response) error {
 	var p apiProblem
@@ -163,6 +166,9 @@ func (c *adminClient) problem(raw []byte, resp *http.Response) error {
 		code = exitNotFound
 	case p.Code == "bad_request":
 		code = exitUsage
+	}
+	if p.Code == "store_closed" {
+		return &commandError{code: code, err: fmt.Errorf("%w%s", errLeaving, text)}
 	}
 	return &commandError{code: code, err: errors.New(text)}
 }

@@ -79,6 +79,7 @@ type exportRun struct {
 
 	events, hidden, masked, damaged int
 	last                            queue.ID // the last one written
+	answered                        bool     // there is a gateway: if it is not to be reached, it is being reloaded
 }
 
 const (
@@ -140,12 +141,15 @@ func (x *exportRun) page(ctx context.Context, w io.Writer) (next string, err err
 	resp, err := x.client.open(ctx, http.MethodGet, "export", x.query, nil)
 	if err != nil {
 		var failed *commandError
-		if x.events > 0 && errors.As(err, &failed) && failed.code == exitUnreachable {
+		away := errors.As(err, &failed) && failed.code == exitUnreachable
+		if errors.Is(err, errLeaving) || x.answered && away {
+			x.answered = true
 			return "", &brokenPage{err}
 		}
 		return "", err
 	}
 	defer resp.Body.Close()
+	x.answered = true
 	if resp.Header.Get("Content-Type") != linesType {
 		return "", x.client.stranger(resp)
 	}
