@@ -149,16 +149,21 @@ var orderAtTests = []test{
 
 // drainShuffled stores more events of one key than a store keeps at hand, out of order, and wants them back in order. meanwhile runs in between.
 func drainShuffled(e *env, meanwhile func()) {
-	const n = 1000
+	const n, batch = 1000, 25
 	type placed struct {
 		id queue.ID
 		at time.Time
 	}
 	var all []placed
-	for i := range n {
-		ev := e.orderedAt(fmt.Sprint(i), time.Hour+time.Duration(i*7919%n)*time.Second)
-		at := ev.Deliveries[0].OrderAt
-		all = append(all, placed{e.put(ev)[0], at})
+	for i := 0; i < n; {
+		var events []queue.NewEvent
+		for range batch {
+			events = append(events, e.orderedAt(fmt.Sprint(i), time.Hour+time.Duration(i*7919%n)*time.Second))
+			i++
+		}
+		for j, id := range e.put(events...) {
+			all = append(all, placed{id, events[j].Deliveries[0].OrderAt})
+		}
 		if i == n/2 { // the first half waits behind a head, in whatever way the store lets them wait
 			c := e.claim(1)[0]
 			e.retry(c, time.Minute)
