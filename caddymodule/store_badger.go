@@ -133,7 +133,8 @@ func (b *BadgerStore) Compatible(opened StoreModule) error {
 	case (b.Durability == "os") != (other.Durability == "os"):
 		changed = "durability"
 	case !bytes.Equal(b.key, other.key):
-		changed = "encryption_key"
+		return fmt.Errorf("store badger: encryption_key cannot be changed while %s is open, nor by a restart: "+
+			"`caddy webhooks store backup` and `store restore --new-encryption-key` make a store with another key", b.dir)
 	}
 	if changed != "" {
 		return fmt.Errorf("store badger: %s cannot be changed while %s is open: restart Caddy, which takes a moment and loses nothing", changed, b.dir)
