@@ -218,6 +218,7 @@ func onSegments(fn func(string, string) *fault) func(string, string) *fault {
 
 // TestFailStop breaks one call of the journal. From then on nothing is acknowledged; everything that was before is there afterwards.
 func TestFailStop(t *testing.T) {
+	t.Parallel()
 	eio := fault{err: syscall.EIO}
 	for _, c := range []struct {
 		name  string
@@ -291,6 +292,7 @@ func refusesAll(t *testing.T, s *Store) {
 
 // TestBadgerFails has Badger say what it only says when it could not keep a promise.
 func TestBadgerFails(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		format string
 		args   []any
@@ -324,6 +326,7 @@ func TestBadgerFails(t *testing.T) {
 
 // TestNoRoomForSegments lets the disk refuse new segments. The store refuses events meanwhile, and goes on by itself.
 func TestNoRoomForSegments(t *testing.T) {
+	t.Parallel()
 	for _, op := range []string{opCreate, opAllocate} {
 		clock, dir, disk := queuetest.NewClock(), t.TempDir(), &faultyFS{}
 		s, err := openWith(t, dir, clock, func(o *Options) { o.files, o.SegmentSize = disk, 128<<10 })

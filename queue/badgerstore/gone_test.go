@@ -38,6 +38,7 @@ func listed(t *testing.T, s *Store) int {
 
 // TestPrunedEventComesBack does to the database what Badger's collector does when it rewrites a value whose deletion is then dropped.
 func TestPrunedEventComesBack(t *testing.T) {
+	t.Parallel()
 	clock := queuetest.NewClock()
 	s := openSmall(t, t.TempDir(), clock)
 	defer mustClose(t, s)
@@ -110,6 +111,7 @@ func TestPrunedEventComesBack(t *testing.T) {
 
 // TestPrunedBeforeItsTurn prunes dead letters while everything else is kept for ever, and then everything.
 func TestPrunedBeforeItsTurn(t *testing.T) {
+	t.Parallel()
 	clock := queuetest.NewClock()
 	s := openSmall(t, t.TempDir(), clock)
 	defer mustClose(t, s)
@@ -147,6 +149,7 @@ func TestPrunedBeforeItsTurn(t *testing.T) {
 
 // TestDeletedMetadata overwrites what is deleted, and deletes it when nothing is left that could come back.
 func TestDeletedMetadata(t *testing.T) {
+	t.Parallel()
 	clock := queuetest.NewClock()
 	dir := t.TempDir()
 	s := openSmall(t, dir, clock)

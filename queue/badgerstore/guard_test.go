@@ -13,6 +13,7 @@ import (
 // TestOpenDamaged opens stores with every kind of damage. Opening fails with an error that names the file and the way out, or else every event that
 // is not there any more is one that the store says is damaged; nothing is delivered with other bytes than its own, and nothing panics.
 func TestOpenDamaged(t *testing.T) {
+	t.Parallel()
 	m := worn(t, nil)
 	before := snapshotOf(t, m.s)
 	crashed := image(t, m.dir)
@@ -20,6 +21,7 @@ func TestOpenDamaged(t *testing.T) {
 	for kind, whole := range map[string]string{"closed": m.dir, "crashed": crashed} {
 		for name, damage := range damages {
 			t.Run(kind+"/"+name, func(t *testing.T) {
+				t.Parallel()
 				dir := image(t, whole)
 				file := damage(t, dir)
 				switch {
@@ -62,6 +64,7 @@ func TestOpenDamaged(t *testing.T) {
 
 // TestOpenEmptyFiles opens a store in which a crash has left empty files.
 func TestOpenEmptyFiles(t *testing.T) {
+	t.Parallel()
 	m := worn(t, nil)
 	before := snapshotOf(t, m.s)
 	dir := image(t, m.dir)

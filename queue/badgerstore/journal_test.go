@@ -118,6 +118,7 @@ func keys(t *testing.T, run func(t *testing.T, key []byte)) {
 }
 
 func TestJournalIsReadBack(t *testing.T) {
+	t.Parallel()
 	keys(t, func(t *testing.T, key []byte) {
 		r := newJournalRig(t, Options{EncryptionKey: key})
 		random := rand.New(rand.NewPCG(1, 2))
@@ -136,6 +137,7 @@ func TestJournalIsReadBack(t *testing.T) {
 // TestJournalRecycles writes far more than fits, frees what is applied, and reads after each step: what a recycled file held in its former
 // lives must never show.
 func TestJournalRecycles(t *testing.T) {
+	t.Parallel()
 	keys(t, func(t *testing.T, key []byte) {
 		r := newJournalRig(t, Options{EncryptionKey: key})
 		random := rand.New(rand.NewPCG(3, 4))
@@ -170,6 +172,7 @@ func TestJournalRecycles(t *testing.T) {
 
 // TestJournalAfterPowerCut cuts the power at any moment of a write: whole commits are there or not, and what was promised is.
 func TestJournalAfterPowerCut(t *testing.T) {
+	t.Parallel()
 	keys(t, func(t *testing.T, key []byte) {
 		r := newJournalRig(t, Options{EncryptionKey: key})
 		random := rand.New(rand.NewPCG(5, 6))
@@ -239,6 +242,7 @@ func (r *journalRig) adopt(got map[uint64][]byte, last uint64, commits []int, si
 
 // TestHalfCommitAtTheBeginning leaves a segment behind that begins with half a commit. The next one gets the same number, and the same name.
 func TestHalfCommitAtTheBeginning(t *testing.T) {
+	t.Parallel()
 	r := newJournalRig(t, Options{})
 	r.fs.setFault(func(op, path string) *fault {
 		if op == opWrite && strings.HasSuffix(path, ".seg") {
@@ -271,6 +275,7 @@ func TestHalfCommitAtTheBeginning(t *testing.T) {
 }
 
 func TestJournalKeys(t *testing.T) {
+	t.Parallel()
 	r := newJournalRig(t, Options{EncryptionKey: []byte("0123456789abcdef")})
 	r.mustWrite(100, 1, 1)
 	for _, c := range []struct {
@@ -290,6 +295,7 @@ func TestJournalKeys(t *testing.T) {
 
 // TestLooseJournal cuts the power of a journal that is not synced: it loses its end, and nothing else, and can be opened.
 func TestLooseJournal(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 8))
 	for range 40 {
 		r := newJournalRig(t, Options{NoSync: true})

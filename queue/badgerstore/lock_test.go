@@ -24,6 +24,7 @@ func openWith(t testing.TB, dir string, clock *queuetest.Clock, change func(*Opt
 
 // TestLockIsWaitedFor opens a store whose owner is on its way out.
 func TestLockIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	clock, dir := queuetest.NewClock(), t.TempDir()
 	first := openSmall(t, dir, clock)
 	ids := enqueue(t, first, "a", 3, 100)
@@ -55,6 +56,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 
 // TestLockConflict tries to open a store whose owner stays.
 func TestLockConflict(t *testing.T) {
+	t.Parallel()
 	clock, dir := queuetest.NewClock(), t.TempDir()
 	first := openSmall(t, dir, clock)
 	defer mustClose(t, first)
@@ -77,6 +79,7 @@ func TestLockConflict(t *testing.T) {
 
 // TestLockByDefault is about how long an owner on its way out is waited for.
 func TestLockByDefault(t *testing.T) {
+	t.Parallel()
 	var o Options
 	if err := o.setDefaults(); err != nil || o.LockWait != time.Minute {
 		t.Errorf("%s, %v, want a minute", o.LockWait, err)
@@ -85,6 +88,7 @@ func TestLockByDefault(t *testing.T) {
 
 // TestSecondCloseIsHarmless closes a store that another one has taken over since.
 func TestSecondCloseIsHarmless(t *testing.T) {
+	t.Parallel()
 	clock, dir := queuetest.NewClock(), t.TempDir()
 	first := openSmall(t, dir, clock)
 	mustClose(t, first)

@@ -41,6 +41,7 @@ func rename(from, to string, runs *int) migration {
 
 // TestMigrations opens a store with versions that have other formats.
 func TestMigrations(t *testing.T) {
+	t.Parallel()
 	clock, dir := queuetest.NewClock(), t.TempDir()
 	runs := [3]int{}
 	crash := errors.New("the machine crashes here")
@@ -101,6 +102,7 @@ func TestMigrations(t *testing.T) {
 
 // TestEveryFormatHasAMigration is about the list of migrations itself.
 func TestEveryFormatHasAMigration(t *testing.T) {
+	t.Parallel()
 	for from := uint64(1); from < formatVersion; from++ {
 		if migrations[from] == nil {
 			t.Errorf("no migration from format %d", from)
@@ -113,6 +115,7 @@ func TestEveryFormatHasAMigration(t *testing.T) {
 
 // TestNewerJournal opens a store whose journal was written by a newer version.
 func TestNewerJournal(t *testing.T) {
+	t.Parallel()
 	clock, dir := queuetest.NewClock(), t.TempDir()
 	s := openSmall(t, dir, clock)
 	enqueue(t, s, "a", 1, 100)
@@ -135,6 +138,7 @@ func TestNewerJournal(t *testing.T) {
 
 // TestFormatRowMissing opens a database that has lost the row which says what it is.
 func TestFormatRowMissing(t *testing.T) {
+	t.Parallel()
 	clock, dir := queuetest.NewClock(), t.TempDir()
 	s := openSmall(t, dir, clock)
 	enqueue(t, s, "a", 1, 100)

@@ -14,6 +14,7 @@ import (
 
 // TestScrub flips one bit in the middle of a table of a store that is open. The next rounds of maintenance tell about it, once.
 func TestScrub(t *testing.T) {
+	t.Parallel()
 	keys(t, func(t *testing.T, key []byte) {
 		clock, dir := queuetest.NewClock(), t.TempDir()
 		core, logs := observer.New(zap.ErrorLevel)
