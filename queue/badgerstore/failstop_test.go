@@ -334,6 +334,9 @@ func TestNoRoomForSegments(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := &barrage{acked: map[string]queue.ID{}}
+		for i, id := range enqueue(t, s, "before", 10, 900) { // so that there is a first segment
+			l.acked[fmt.Sprint("before", i)] = id
+		}
 		disk.set(failAt(op, 1, fault{err: syscall.ENOSPC}, true))
 		for round := range 3 {
 			l.run(t, s, round)
@@ -342,9 +345,6 @@ func TestNoRoomForSegments(t *testing.T) {
 			}
 		}
 		disk.set(nil)
-		if len(l.acked) == 0 {
-			t.Errorf("%s: nothing was acknowledged before the disk was full", op)
-		}
 		for i, id := range enqueue(t, s, "after", 300, 900) {
 			l.acked[fmt.Sprint("after", i)] = id
 		}
