@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +50,7 @@ func (g *testGateway) load(options, site string) error {
 	if err != nil {
 		return err
 	}
+	defer http.DefaultClient.CloseIdleConnections() // those to the configuration before
 	return caddy.Load(config, true)
 }
 
@@ -102,23 +105,29 @@ func freeAddr(t testing.TB) string {
 // do sends a request and returns the answer with its body read.
 func (g *testGateway) do(method, path string, header http.Header, body string) (*http.Response, string) {
 	g.t.Helper()
-	req, err := http.NewRequest(method, "http://"+g.addr+path, strings.NewReader(body))
-	if err != nil {
-		g.t.Fatal(err)
+	for tries := 1; ; tries++ {
+		req, err := http.NewRequest(method, "http://"+g.addr+path, strings.NewReader(body))
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		for name, values := range header {
+			req.Header[name] = values
+		}
+		resp, err := http.DefaultClient.Do(req)
+		// A connection that waits at the listener of the configuration before, or was idle there, is reset.
+		if (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && tries < 5 {
+			continue
+		}
+		if err != nil {
+			g.t.Fatalf("%s %s: %v", method, path, err)
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		return resp, string(answer)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		g.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return resp, string(answer)
 }
 
 // sendSigned posts a body to path, signed as the provider would.
