@@ -354,3 +354,26 @@ func TestNoRoomForSegments(t *testing.T) {
 }
 
 var _ filesystem = (*faultyFS)(nil)
+
+// TestNoRoomAgainAndAgain asks for a segment many times in a row: each time there is an answer.
+func TestNoRoomAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	disk := &faultyFS{}
+	disk.set(failAt(opCreate, 1, fault{err: syscall.ENOSPC}, true))
+	o := Options{SegmentSize: 128 << 10, files: disk}
+	if err := o.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	j, err := openJournal(disk, t.TempDir(), &o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20000 {
+		if err := j.append(1, [][]byte{{1}}, []bool{false}); !errors.Is(err, queue.ErrFull) {
+			t.Fatalf("%v, want %v", err, queue.ErrFull)
+		}
+	}
+	if err := j.close(0); err != nil {
+		t.Error(err)
+	}
+}

@@ -26,10 +26,9 @@ type journal struct {
 	sealed []doneSegment // full, oldest first
 	free   []string      // files to be used again
 
-	want  chan struct{}
-	ready chan prepared
-	quit  chan struct{}
-	wg    sync.WaitGroup
+	want chan chan prepared // asks for a segment
+	quit chan struct{}
+	wg   sync.WaitGroup
 }
 
 // segment is the one that is being written.
@@ -76,7 +75,7 @@ func openJournal(fsys filesystem, dir string, o *Options, old []doneSegment) (*j
 	j := &journal{
 		fs: fsys, dir: dir, size: o.SegmentSize, key: o.EncryptionKey, noSync: o.NoSync, log: o.Logger,
 		sealed: old, free: free,
-		want: make(chan struct{}, 1), ready: make(chan prepared), quit: make(chan struct{}),
+		want: make(chan chan prepared), quit: make(chan struct{}),
 	}
 	j.wg.Add(1)
 	go j.prepareAll()
@@ -130,11 +129,9 @@ func sealOverhead(key []byte) int {
 
 // rotate closes the current segment and starts the next one. Everything about the new one is durable before it is used.
 func (j *journal) rotate(base uint64) error {
-	select {
-	case j.want <- struct{}{}:
-	default:
-	}
-	p := <-j.ready
+	reply := make(chan prepared, 1)
+	j.want <- reply
+	p := <-reply
 	if p.err != nil {
 		return fmt.Errorf("new journal segment: %w: %w", queue.ErrFull, p.err)
 	}
@@ -228,26 +225,22 @@ func (j *journal) freeSegment(s doneSegment) error {
 	return nil
 }
 
-// prepareAll keeps one segment ready until the journal is closed.
+// prepareAll keeps one segment ready until the journal is closed. Where there was no room for one it tries again when somebody asks: the disk may have room by then.
 func (j *journal) prepareAll() {
 	defer j.wg.Done()
-	for first := true; ; first = false {
-		p := j.prepare(first)
+	p := j.prepare(true)
+	for {
 		if p.err != nil {
 			j.log.Warn("no room for the next journal segment", zap.Error(p.err))
-			// The disk may have room again by the time somebody needs it.
-			select {
-			case <-j.want:
-				p = j.prepare(true)
-			case <-j.quit:
-				return
-			}
 		}
 		select {
-		case j.ready <- p:
-			select {
-			case <-j.want:
-			default:
+		case reply := <-j.want:
+			if p.err != nil {
+				p = j.prepare(true)
+			}
+			reply <- p
+			if p.err == nil {
+				p = j.prepare(false)
 			}
 		case <-j.quit:
 			if p.err == nil {
