@@ -17,7 +17,6 @@ import (
 
 	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/delivery"
-	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 const appName = "webhooks"
@@ -80,13 +79,6 @@ const (
 	defaultRetainDead      = 30 * 24 * time.Hour
 	defaultRetainRejected  = 24 * time.Hour
 )
-
-// ProviderConfig is a user's own provider.
-type ProviderConfig struct {
-	// The id of the provider that this one changes. Default: the built-in provider of the same name, if there is one.
-	Extends string `json:"extends,omitempty"`
-	verifiers.Spec
-}
 
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {

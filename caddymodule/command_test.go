@@ -23,7 +23,7 @@ func TestCommandsShow(t *testing.T) {
 	rig.settledAll("good")
 	rig.settledAll("bad")
 
-	wantParts(t, "status", rig.good("status"), "Gateway needs attention", "! destination bad has 5 dead deliveries", "! destination slow is paused",
+	wantParts(t, "status", rig.good("status"), "Gateway needs attention", "! destination bad has dead deliveries: 5", "! destination slow is paused",
 		"Store   5 events", "5 accepted, 3 delivered, 1 pending (1 held), 5 dead", "SOURCE", "payments", "DESTINATION", "slow", "held: paused")
 	if o := rig.webhooks("status", "--check"); o.code != exitFailed || o.stderr != "" || !strings.Contains(o.stdout, "needs attention") {
 		t.Errorf("status --check: %+v", o)

@@ -90,14 +90,14 @@ func (d *destinationView) problems() []string {
 	var out []string
 	switch {
 	case d.HeldReason == heldUnconfigured && d.Pending > 0:
-		out = append(out, fmt.Sprintf("destination %s is no longer configured, and %d deliveries wait for it", d.Name, d.Pending))
+		out = append(out, fmt.Sprintf("destination %s is no longer configured, deliveries that wait for it: %d", d.Name, d.Pending))
 	case d.HeldReason == heldPaused:
-		out = append(out, fmt.Sprintf("destination %s is paused, and %d deliveries wait", d.Name, d.Pending))
+		out = append(out, fmt.Sprintf("destination %s is paused, deliveries that wait: %d", d.Name, d.Pending))
 	case d.HeldReason == heldBreaker:
-		out = append(out, fmt.Sprintf("destination %s fails (its breaker is %s), and %d deliveries wait", d.Name, d.Breaker, d.Pending))
+		out = append(out, fmt.Sprintf("destination %s fails (its breaker is %s), deliveries that wait: %d", d.Name, d.Breaker, d.Pending))
 	}
 	if d.Dead > 0 {
-		out = append(out, fmt.Sprintf("destination %s has %d dead deliveries", d.Name, d.Dead))
+		out = append(out, fmt.Sprintf("destination %s has dead deliveries: %d", d.Name, d.Dead))
 	}
 	return out
 }

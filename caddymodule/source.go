@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/verifiers"
-	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
 )
 
 // SourceConfig is the configuration of a source.
@@ -176,75 +175,6 @@ func validSourceName(name string) error {
 		return fmt.Errorf("name %q: want 1 to 64 letters, digits, dots, dashes or underscores", name)
 	}
 	return nil
-}
-
-// spec is the provider's data with the source's changes.
-func (h *Handler) spec() (*verifiers.Spec, error) {
-	spec, err := h.app.providerSpec(h.Provider)
-	if err != nil || h.Spec == nil {
-		return spec, err
-	}
-	return spec.Merge(h.Spec), nil
-}
-
-// provisionProvider resolves the provider's data and compiles it.
-func (h *Handler) provisionProvider(ctx caddy.Context) error {
-	spec, err := h.spec()
-	if err != nil {
-		return err
-	}
-	if spec, err = resolveValues(spec); err != nil {
-		return err
-	}
-	guest, err := h.provisionGuest(ctx, spec.Scheme)
-	if err != nil {
-		return err
-	}
-	h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys), guest)
-	return err
-}
-
-// resolveValues replaces placeholders in the values of a provider's parameters, which may be secret.
-func resolveValues(spec *verifiers.Spec) (*verifiers.Spec, error) {
-	resolved := *spec
-	resolved.Values = make(map[string]string, len(spec.Values))
-	for _, name := range sortedKeys(spec.Values) {
-		value, err := newSecretSource(spec.Values[name])
-		if err != nil {
-			return nil, fmt.Errorf("param %s: %w", name, err)
-		}
-		resolved.Values[name] = string(value.value)
-	}
-	return &resolved, nil
-}
-
-// providerSpec looks a provider up among the user's own, the plugins' and the catalogue's.
-func (app *App) providerSpec(id string) (*verifiers.Spec, error) {
-	own, ok := app.Providers[id]
-	if !ok {
-		if spec, ok := lookupGuest(id); ok {
-			return spec, nil
-		}
-		spec, err := catalogue.Lookup(id)
-		if err != nil {
-			return nil, fmt.Errorf("%w; `caddy webhooks providers` lists all, and a provider of your own is made with `provider %s { ... }` in the global options", err, id)
-		}
-		return spec, nil
-	}
-	base := own.Extends
-	if base == "" {
-		base = id
-	}
-	changes := own.Spec
-	changes.ID = id
-	spec, err := catalogue.Lookup(base)
-	switch {
-	case err == nil:
-		return spec.Merge(&changes), nil
-	case own.Extends != "":
-		return nil, fmt.Errorf("provider %s extends %q: %w", id, own.Extends, err)
-	}
-	return &changes, nil
 }
 
 // provisionSecrets resolves the live secrets.

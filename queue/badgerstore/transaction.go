@@ -1,11 +1,9 @@
 package badgerstore
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // transaction is what the applier is going to commit next.
@@ -26,30 +24,6 @@ type transaction struct {
 type laneChanges struct {
 	recents []uint64
 	blocks  map[uint64]struct{}
-}
-
-// appliedState is what the last committed transaction says about the whole store.
-type appliedState struct {
-	seq     uint64 // last event
-	commits uint64 // number of transactions
-	events  int64  // stored at present
-	lanes   map[uint16]*laneRow
-	sources map[string]*sourceRow
-	days    map[uint32]int64 // end of the last dedup claim of a day
-}
-
-// laneRow is what is kept of a destination.
-type laneRow struct {
-	name string
-	counts
-	lowFIFO uint64 // no FIFO row of an earlier block
-	lowDue  int64  // no row of the schedule with an earlier due
-	lowOpen uint64 // no row of the open table with an earlier event
-}
-
-type sourceRow struct {
-	accepted uint64
-	last     int64
 }
 
 func (a *applier) begin() *transaction {
@@ -303,138 +277,4 @@ func (a *applier) finishLane(t *transaction, l *lane, c *laneChanges) error {
 	row := a.laneRow(l)
 	key := destKey(l.id)
 	return t.set(key, seal(key, row.encode()))
-}
-
-type blockID struct {
-	lane   uint16
-	number uint64
-}
-
-// openBlock is a block the applier is working on.
-type openBlock struct {
-	block
-	left  uint64 // deliveries that have left it
-	row   bool   // it has a row
-	dirty bool   // the row is not what it should be
-}
-
-func (b *openBlock) add(seq, hash uint64, at, now int64) {
-	b.block.add(seq, hash, at, now)
-	b.dirty = true
-}
-
-// block returns a block, from its row if need be.
-func (a *applier) block(l *lane, number uint64) *openBlock {
-	id := blockID{l.id, number}
-	if b := a.blocks[id]; b != nil {
-		return b
-	}
-	b := &openBlock{}
-	a.blocks[id] = b
-	sn := a.s.snaps.get()
-	defer a.s.snaps.put(sn)
-	err := sn.row(fifoKey(l.id, number), func(value []byte) error {
-		found, err := decodeBlock(value)
-		if err == nil {
-			b.block, b.row = *found, true
-		}
-		return err
-	})
-	if errors.Is(err, queue.ErrDamaged) {
-		b.block, b.row, b.dirty = *rebuildBlock(sn, l.name, number), true, true
-	}
-	if b.row {
-		b.left = blockLeft(sn.txn, l.id, number)
-	}
-	return b
-}
-
-// rebuildBlock makes the row of a block anew from its events.
-func rebuildBlock(sn *snapshot, destination string, number uint64) *block {
-	b := &block{}
-	for i := range uint64(1) << blockBits {
-		seq := number<<blockBits | i
-		ev, err := sn.event(seq, false)
-		if err != nil {
-			continue // no event, or one that cannot be delivered anyway
-		}
-		if d, ok := ev.delivery(destination); ok {
-			if at, scheduled := start(&d, ev.enqueued); !scheduled {
-				b.add(seq, hashOrder(d.OrderKey), at, ev.enqueued)
-			}
-		}
-	}
-	return b
-}
-
-func (r *laneRow) encode() []byte {
-	e := encoder{b: make([]byte, 0, 96)}
-	e.string(r.name)
-	for _, n := range []int64{r.pending, r.delivered, r.dead, r.cancelled, r.owners, r.lowDue} {
-		e.int(n)
-	}
-	e.uint(r.lowFIFO)
-	e.uint(r.lowOpen)
-	return e.b
-}
-
-func decodeLaneRow(value []byte) (*laneRow, error) {
-	d := decoder{b: value}
-	r := &laneRow{name: d.string()}
-	for _, n := range []*int64{&r.pending, &r.delivered, &r.dead, &r.cancelled, &r.owners, &r.lowDue} {
-		*n = d.int()
-	}
-	r.lowFIFO, r.lowOpen = d.uint(), d.uint()
-	if d.bad {
-		return nil, queue.ErrDamaged
-	}
-	return r, nil
-}
-
-func (r *sourceRow) encode() []byte {
-	e := encoder{b: make([]byte, 0, 24)}
-	e.uint(r.accepted)
-	e.int(r.last)
-	return e.b
-}
-
-func decodeSourceRow(value []byte) (*sourceRow, error) {
-	d := decoder{b: value}
-	r := &sourceRow{accepted: d.uint(), last: d.int()}
-	if d.bad {
-		return nil, queue.ErrDamaged
-	}
-	return r, nil
-}
-
-// load reads the rows of destinations, sources and days.
-func (st *appliedState) load(sn *snapshot) (err error) {
-	each := func(prefix []byte, fn func(name, value []byte) error) {
-		sn.scan(prefix, prefix, func(key []byte, item *badger.Item) bool {
-			if err == nil {
-				err = item.Value(func(sealed []byte) error {
-					value, ok := unseal(key, sealed)
-					if !ok {
-						return fmt.Errorf("row %q: %w%s", key, queue.ErrDamaged, wayOut)
-					}
-					return fn(key[len(prefix):], value)
-				})
-			}
-			return err == nil
-		})
-	}
-	each(prefixDest, func(name, value []byte) (err error) {
-		st.lanes[be.Uint16(name)], err = decodeLaneRow(value)
-		return err
-	})
-	each(prefixSource, func(name, value []byte) (err error) {
-		st.sources[string(name)], err = decodeSourceRow(value)
-		return err
-	})
-	each(prefixDay, func(name, value []byte) error {
-		d := decoder{b: value}
-		st.days[be.Uint32(name)] = d.int()
-		return nil
-	})
-	return err
 }
