@@ -106,29 +106,33 @@ func (rig *adminRig) config(options, site string) string {
 // call makes a call of the admin API and checks its answer against the API's description.
 func (rig *adminRig) call(method, path string, body any) (int, []byte, http.Header) {
 	rig.t.Helper()
-	var reader io.Reader
+	var raw []byte
 	if body != nil {
-		raw, err := json.Marshal(body)
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			rig.t.Fatal(err)
+		}
+	}
+	for tries := 1; ; tries++ {
+		req, err := http.NewRequest(method, "http://localhost"+path, bytes.NewReader(raw))
 		if err != nil {
 			rig.t.Fatal(err)
 		}
-		reader = bytes.NewReader(raw)
+		resp, err := rig.client.Do(req)
+		if isReset(err) && tries < 5 {
+			continue
+		}
+		if err != nil {
+			rig.t.Fatalf("%s %s: %v", method, path, err)
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			rig.t.Fatal(err)
+		}
+		rig.schema.answer(method, req.URL.Path, resp, answer)
+		return resp.StatusCode, answer, resp.Header
 	}
-	req, err := http.NewRequest(method, "http://localhost"+path, reader)
-	if err != nil {
-		rig.t.Fatal(err)
-	}
-	resp, err := rig.client.Do(req)
-	if err != nil {
-		rig.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		rig.t.Fatal(err)
-	}
-	rig.schema.answer(method, req.URL.Path, resp, answer)
-	return resp.StatusCode, answer, resp.Header
 }
 
 // get makes a call that must succeed and decodes its answer.

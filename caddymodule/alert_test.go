@@ -76,9 +76,8 @@ func TestAlertOnSilentSource(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	r.look(time.Hour) // still silent: one outage is one message
-	old := now
-	now = func() time.Time { return r.at }
-	t.Cleanup(func() { now = old })
+	at := r.at
+	setClock(t, func() time.Time { return at })
 	if resp, _ := r.gateway.sendSigned(provider(t, "stripe"), testSecret, "/", stripeEvent, r.at); resp.StatusCode != 200 {
 		t.Fatal(resp.Status)
 	}

@@ -1,11 +1,17 @@
 package caddymodule
 
 import (
-	"fmt"
+	"sync/atomic"
 	"time"
 )
 
-// now is the one place in this package, beside the timing of an attempt, that reads the machine's clock; tests of the receiving leg replace it.
-var now = time.Now
+// testClock replaces the machine's clock in tests.
+var testClock atomic.Pointer[func() time.Time]
 
-func typeName(v any) string { return fmt.Sprintf("%T", v) }
+// now is the one place in this package, beside the timing of an attempt, that reads the machine's clock.
+func now() time.Time {
+	if clock := testClock.Load(); clock != nil {
+		return (*clock)()
+	}
+	return time.Now()
+}

@@ -54,6 +54,12 @@ func (g *testGateway) load(options, site string) error {
 	return caddy.Load(config, true)
 }
 
+// setClock replaces the clock until the test ends.
+func setClock(t *testing.T, clock func() time.Time) {
+	before := testClock.Swap(&clock)
+	t.Cleanup(func() { testClock.Store(before) })
+}
+
 // restart stops Caddy, which closes the store, and starts it again.
 func (g *testGateway) restart(options, site string) error {
 	http.DefaultClient.CloseIdleConnections()
@@ -114,8 +120,7 @@ func (g *testGateway) do(method, path string, header http.Header, body string) (
 			req.Header[name] = values
 		}
 		resp, err := http.DefaultClient.Do(req)
-		// A connection that waits at the listener of the configuration before, or was idle there, is reset.
-		if (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && tries < 5 {
+		if isReset(err) && tries < 5 {
 			continue
 		}
 		if err != nil {
@@ -129,6 +134,9 @@ func (g *testGateway) do(method, path string, header http.Header, body string) (
 		return resp, string(answer)
 	}
 }
+
+// isReset tells the errors of a connection that waited at the listener of the configuration before, or was idle there: the request was not read.
+func isReset(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 // sendSigned posts a body to path, signed as the provider would.
 func (g *testGateway) sendSigned(provider *verifiers.Provider, secret, path, body string, at time.Time) (*http.Response, string) {

@@ -73,9 +73,7 @@ func outage(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusI
 func moveClock(t *testing.T) (forward func(time.Duration)) {
 	t.Helper()
 	var offset atomic.Int64
-	before := now
-	now = func() time.Time { return before().Add(time.Duration(offset.Load())) }
-	t.Cleanup(func() { now = before })
+	setClock(t, func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
 	return func(d time.Duration) { offset.Add(int64(d)) }
 }
 

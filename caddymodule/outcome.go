@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -134,5 +135,5 @@ func errnoText(err error) string {
 	if errors.As(err, &op) {
 		return op.Err.Error()
 	}
-	return "no further detail (" + strconv.Quote(typeName(err)) + ")"
+	return "no further detail (" + strconv.Quote(fmt.Sprintf("%T", err)) + ")"
 }

@@ -196,9 +196,7 @@ func TestSeveralSecretsAndRotation(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	old := now
-	now = func() time.Time { return time.Now().Add(time.Minute) }
-	t.Cleanup(func() { now = old })
+	setClock(t, func() time.Time { return time.Now().Add(time.Minute) })
 	if got := send("third-secret"); got != 200 {
 		t.Errorf("an emptied file took the secret away: %d", got)
 	}

@@ -286,7 +286,7 @@ func TestJournalKeys(t *testing.T) {
 			t.Errorf("key %q: %v, want %q", c.key, err, c.want)
 		}
 	}
-	for path, f := range r.fs.files {
+	for path, f := range r.fs.copy().files {
 		if bytes.Contains(f.data, payload(1, 100)[:40]) {
 			t.Errorf("%s holds the event in the clear", path)
 		}
