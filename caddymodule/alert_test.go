@@ -148,10 +148,9 @@ func TestAlertsOnAFailingApplication(t *testing.T) {
 	r.messages(3)
 }
 
-func TestAlertToSlack(t *testing.T) {
-	ops := startApplication(t, nil)
-	startGateway(t, fmt.Sprintf("destination slack {\n to %s\n}\nalert page {\n on silent stripe 1m\n to slack\n format slack\n}", ops.URL),
-		"webhook stripe {\n secret "+testSecret+"\n}")
+// lookOverTwoMinutes looks twice, two minutes of silence apart.
+func lookOverTwoMinutes(t *testing.T) *runtime {
+	t.Helper()
 	app, err := activeApp()
 	if err != nil {
 		t.Fatal(err)
@@ -166,6 +165,14 @@ func TestAlertToSlack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return rt
+}
+
+func TestAlertToSlack(t *testing.T) {
+	ops := startApplication(t, nil)
+	startGateway(t, fmt.Sprintf("destination slack {\n to %s\n}\nalert page {\n on silent stripe 1m\n to slack\n format slack\n}", ops.URL),
+		"webhook stripe {\n secret "+testSecret+"\n}")
+	lookOverTwoMinutes(t)
 	var message map[string]string
 	if err := json.Unmarshal(ops.await(t, 1)[0].body, &message); err != nil || len(message) != 1 || !strings.Contains(message["text"], "source stripe has brought no event") {
 		t.Errorf("%v %v", message, err)

@@ -131,20 +131,7 @@ func TestAlertByEmail(t *testing.T) {
 	server.refuse = "451 try again"
 	startGateway(t, fmt.Sprintf("alert page {\n on silent stripe 1m\n email ops@example.com \"Chef <chef@example.com>\" {\n server %s\n from \"Sluice <sluice@example.com>\"\n tls none\n }\n}", server.address),
 		"webhook stripe {\n secret "+testSecret+"\n}")
-	app, err := activeApp()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt, err := app.acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &watcher{rt: rt, logger: rt.logger, quit: make(chan struct{})}
-	for _, after := range []time.Duration{0, 2 * time.Minute} {
-		if err := w.look(t.Context(), app, time.Now().Add(after)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	rt := lookOverTwoMinutes(t)
 	page, err := rt.store.Events(t.Context(), queue.Filter{})
 	if err != nil {
 		t.Fatal(err)

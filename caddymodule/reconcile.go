@@ -166,6 +166,21 @@ func (h *Handler) parseReconcile(d *caddyfile.Dispenser) error {
 
 func (r *Reconcile) parsePages(d *caddyfile.Dispenser) error {
 	l := r.Pages
+	if text, ok := map[string]struct {
+		into *string
+		want string
+	}{
+		"times":   {&l.TimeFormat, "unix, unix_ms or rfc3339"},
+		"items":   {&l.Items, "the path of the list in a page"},
+		"type":    {&l.Type, "the path of the event's type in an item"},
+		"time":    {&l.Time, "the path of the event's time in an item"},
+		"detail":  {&l.Detail, "an address with {path} for what an item has there"},
+		"payload": {&l.Payload, "the path of the webhook's body"},
+		"headers": {&l.Headers, "the path of the webhook's headers"},
+		"more":    {&l.Next.More, "the path that says whether there is another page"},
+	}[d.Val()]; ok {
+		return parseText(d, text.into, text.want)
+	}
 	switch name := d.Val(); name {
 	case "header", "make":
 		args := d.RemainingArgs()
@@ -178,24 +193,8 @@ func (r *Reconcile) parsePages(d *caddyfile.Dispenser) error {
 			l.Make = withEntry(l.Make, args[0], args[1])
 		}
 		return nil
-	case "times":
-		return parseText(d, &l.TimeFormat, "unix, unix_ms or rfc3339")
-	case "items":
-		return parseText(d, &l.Items, "the path of the list in a page")
 	case "id":
 		return parseList(d, &l.ID, "the path of the event's id in an item")
-	case "type":
-		return parseText(d, &l.Type, "the path of the event's type in an item")
-	case "time":
-		return parseText(d, &l.Time, "the path of the event's time in an item")
-	case "detail":
-		return parseText(d, &l.Detail, "an address with {path} for what an item has there")
-	case "payload":
-		return parseText(d, &l.Payload, "the path of the webhook's body")
-	case "headers":
-		return parseText(d, &l.Headers, "the path of the webhook's headers")
-	case "more":
-		return parseText(d, &l.Next.More, "the path that says whether there is another page")
 	case "compare":
 		var words []string
 		err := parseList(d, &words, "expressions such as json:id")

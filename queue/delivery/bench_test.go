@@ -61,20 +61,7 @@ func BenchmarkDrain(b *testing.B) {
 		b.Run(fmt.Sprintf("concurrency=%d", concurrency), func(b *testing.B) {
 			store := memstore.New(memstore.Options{})
 			fill(b, store, b.N, "app")
-			observer := count("app", b.N)
-			e := NewEngine(Options{Store: store, Observer: observer})
-			e.Attach(table(&Destination{Name: "app", Policy: Policy{Concurrency: concurrency}, Forwarder: ForwarderFunc(instant)}))
-			b.ReportAllocs()
-			b.ResetTimer()
-			if err := e.Start(); err != nil {
-				b.Fatal(err)
-			}
-			<-observer.done
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
-			if err := e.Close(context.Background()); err != nil {
-				b.Fatal(err)
-			}
+			drain(b, store, concurrency)
 		})
 	}
 }
