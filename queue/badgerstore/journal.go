@@ -19,8 +19,9 @@ type journal struct {
 	noSync bool
 	log    *zap.Logger
 
-	cur *segment // only the leader's
-	buf []byte   // only the leader's
+	cur   *segment   // only the leader's
+	buf   []byte     // only the leader's
+	aside *asideSync // only the leader's; nil where there is none
 
 	mu     sync.Mutex
 	sealed []doneSegment // full, oldest first
@@ -77,6 +78,9 @@ func openJournal(fsys filesystem, dir string, o *Options, old []doneSegment) (*j
 		sealed: old, free: free,
 		want: make(chan chan prepared), quit: make(chan struct{}),
 	}
+	if j.aside, err = newAsideSync(); err != nil {
+		j.log.Debug("journal is synced without asynchronous I/O", zap.Error(err))
+	}
 	j.wg.Add(1)
 	go j.prepareAll()
 	return j, nil
@@ -108,7 +112,7 @@ func (j *journal) append(first uint64, records [][]byte, continues []bool) error
 		return fmt.Errorf("write journal %s: %w", c.path, err)
 	}
 	if !j.noSync {
-		if err := c.file.Sync(); err != nil {
+		if err := j.sync(c.file, len(records) > 1); err != nil {
 			return fmt.Errorf("sync journal %s: %w", c.path, err)
 		}
 	}
@@ -118,6 +122,26 @@ func (j *journal) append(first uint64, records [][]byte, continues []bool) error
 		j.buf = nil
 	}
 	return nil
+}
+
+// sync syncs a file, with company aside: others want to use the processor meanwhile. To do so for a lone record would only cost it time.
+func (j *journal) sync(f file, company bool) error {
+	if h, ok := f.(interface{ Fd() uintptr }); ok && company && j.aside != nil {
+		err := j.aside.sync(h.Fd())
+		if !errors.Is(err, errAside) {
+			return err
+		}
+		j.log.Warn("the kernel takes no asynchronous syncs any more; commits go on without", zap.Error(err))
+		j.closeAside()
+	}
+	return f.Sync()
+}
+
+func (j *journal) closeAside() {
+	if j.aside != nil {
+		j.logError("close asynchronous syncs", j.aside.close())
+		j.aside = nil
+	}
 }
 
 func sealOverhead(key []byte) int {
@@ -225,108 +249,19 @@ func (j *journal) freeSegment(s doneSegment) error {
 	return nil
 }
 
-// prepareAll keeps one segment ready until the journal is closed. Where there was no room for one it tries again when somebody asks: the disk may have room by then.
-func (j *journal) prepareAll() {
-	defer j.wg.Done()
-	p := j.prepare(true)
-	for {
-		if p.err != nil {
-			j.log.Warn("no room for the next journal segment", zap.Error(p.err))
-		}
-		select {
-		case reply := <-j.want:
-			if p.err != nil {
-				p = j.prepare(true)
-			}
-			reply <- p
-			if p.err == nil {
-				p = j.prepare(false)
-			}
-		case <-j.quit:
-			if p.err == nil {
-				j.logError("close spare journal segment", p.file.Close())
-			}
-			return
-		}
+// close ends the journal. With applied it frees what Badger holds.
+func (j *journal) close(applied uint64) error {
+	close(j.quit)
+	j.wg.Wait()
+	j.closeAside()
+	if err := j.sealCurrent(); err != nil {
+		return err
 	}
+	return j.release(applied)
 }
 
 func (j *journal) logError(doing string, err error) {
 	if err != nil {
 		j.log.Warn(doing, zap.Error(err))
 	}
-}
-
-// prepare returns a file of the right size whose blocks are on the disk. A new one is written full of zeros, because a sync of
-// data in blocks that were written before needs no sync of the file system's metadata; unless somebody is waiting for it.
-func (j *journal) prepare(quick bool) prepared {
-	j.mu.Lock()
-	path := ""
-	if n := len(j.free); n > 0 {
-		path, j.free = j.free[n-1], j.free[:n-1]
-	}
-	j.mu.Unlock()
-	if path != "" {
-		return j.reuse(path)
-	}
-	info, err := newSegmentInfo(0, false, false)
-	if err != nil {
-		return prepared{err: err}
-	}
-	path = freePath(j.dir, info.gen)
-	f, err := j.fs.Create(path)
-	if err != nil {
-		return prepared{err: err}
-	}
-	err = f.Allocate(j.size)
-	if err == nil && !quick {
-		err = j.zero(f)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
-		return prepared{err: errors.Join(err, f.Close(), j.fs.Remove(path))}
-	}
-	return prepared{file: f, path: path}
-}
-
-func (j *journal) reuse(path string) prepared {
-	f, err := j.fs.Open(path)
-	if err != nil {
-		return prepared{err: err}
-	}
-	size, err := f.Size()
-	if err == nil && size < j.size {
-		err = f.Allocate(j.size)
-	}
-	if err != nil {
-		return prepared{err: errors.Join(err, f.Close())}
-	}
-	return prepared{file: f, path: path}
-}
-
-func (j *journal) zero(f file) error {
-	chunk := make([]byte, zeroChunk)
-	for off := int64(0); off < j.size; off += zeroChunk {
-		if _, err := f.WriteAt(chunk[:min(zeroChunk, j.size-off)], off); err != nil {
-			return err
-		}
-		select {
-		case <-j.quit:
-			return nil
-		default:
-		}
-	}
-	return nil
-}
-
-// close ends the journal. With applied it frees what Badger holds.
-func (j *journal) close(applied uint64) error {
-	close(j.quit)
-	j.wg.Wait()
-	if err := j.sealCurrent(); err != nil {
-		return err
-	}
-	return j.release(applied)
 }
