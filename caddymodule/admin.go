@@ -192,6 +192,7 @@ var problemCodes = []struct {
 	{errStoreBusy, http.StatusConflict, "store_busy"},
 	{errNotReleasable, http.StatusConflict, "not_releasable"},
 	{errReconcile, http.StatusConflict, "not_reconcilable"},
+	{reconcile.ErrLimited, http.StatusBadGateway, "provider_limited"},
 	{reconcile.ErrRefused, http.StatusBadGateway, "provider_refuses"},
 	{reconcile.ErrUnexpected, http.StatusBadGateway, "provider_unexpected"},
 	{reopen.ErrUnsupported, http.StatusNotImplemented, "unsupported"},

@@ -215,6 +215,8 @@ func (r *reconciler) item(ctx context.Context, item reconcile.Item) error {
 		err = r.pull(ctx, item, event)
 	}
 	switch {
+	case errors.Is(err, reconcile.ErrLimited): // so is the next one
+		return err
 	case errors.Is(err, reconcile.ErrRefused), errors.Is(err, reconcile.ErrUnexpected), errors.Is(err, verifiers.ErrUnreadable):
 		r.view.Failed++
 		missing.Error = err.Error()

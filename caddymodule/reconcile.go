@@ -24,6 +24,8 @@ type Reconcile struct {
 	Key string `json:"key,omitempty"`
 	// Address of the API, if it is not the provider's usual one.
 	Base string `json:"base,omitempty"`
+	// Types of the events that the webhook is subscribed to, if the list has others too, as Stripe's has; `*` at the end of one stands for any rest. Default: all.
+	Types []string `json:"types,omitempty"`
 	// Of pages: how the list is read. The values of its headers may be placeholders.
 	Pages *reconcile.Listing `json:"pages,omitempty"`
 	// Expression that tells an event in a listed payload and in one that arrived. Default: the event's id.
@@ -47,7 +49,7 @@ func (r *Reconcile) listing() (*reconcile.Listing, error) {
 	var err error
 	switch r.API {
 	case "stripe":
-		l = reconcile.Stripe(base, key)
+		l = reconcile.Stripe(base, key, r.Types...)
 	case "github":
 		l, err = reconcile.GitHub(base, r.Of, key)
 	case "shopify":
@@ -65,6 +67,7 @@ func (r *Reconcile) listing() (*reconcile.Listing, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.Types = r.Types
 	return l, l.Validate()
 }
 
@@ -112,8 +115,12 @@ var reconcileTransport = http.DefaultTransport.(*http.Transport).Clone()
 
 // parseReconcile reads how events are listed. Syntax:
 //
-//	reconcile stripe  <key> [<address of the API>]
-//	reconcile github  <hook> <token> [<address of the API>]
+//	reconcile stripe  <key> [<address of the API>] {
+//	    types <type>...
+//	}
+//	reconcile github  <hook> <token> [<address of the API>] {
+//	    types <type>...
+//	}
 //	reconcile shopify <shop> <resource> <token> [<address of the API>]
 //	reconcile pages   <url> {
 //	    header  <Name> <value>
@@ -121,6 +128,7 @@ var reconcileTransport = http.DefaultTransport.(*http.Transport).Clone()
 //	    items   <path>
 //	    id      <path>...
 //	    type    <path>
+//	    types   <type>...
 //	    time    <path>
 //	    detail  <url>
 //	    payload <path>
@@ -153,10 +161,16 @@ func (h *Handler) parseReconcile(d *caddyfile.Dispenser) error {
 		return d.Errf("reconcile: want %s", reconcileForms)
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if r.Pages == nil {
-			return d.Errf("reconcile %s has no options", r.API)
+		var err error
+		switch {
+		case d.Val() == "types" && r.API != "shopify":
+			err = parseList(d, &r.Types, "types of events such as invoice.paid")
+		case r.Pages == nil:
+			err = d.Errf("unrecognized option '%s' of reconcile %s", d.Val(), r.API)
+		default:
+			err = r.parsePages(d)
 		}
-		if err := r.parsePages(d); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,9 @@ func TestReconcileStripe(t *testing.T) {
 		rig := startAdmin(t, store, "destination there {\n to "+app.URL+"\n}", fmt.Sprintf(`webhook stripe {
 			name payments
 			secret %s
-			reconcile stripe {env.STRIPE_API_KEY} %s
+			reconcile stripe {env.STRIPE_API_KEY} %s {
+				types invoice.paid invoice.payment_failed
+			}
 			forward there
 		}`, testSecret, stripe.URL))
 		for i := range 3 { // the gateway was down for all others
@@ -201,7 +203,10 @@ func TestReconcileConfiguration(t *testing.T) {
 		"reconcile pages https://x/y {\n odd\n}":                                                  "unrecognized option 'odd'",
 		"reconcile pages https://x/y {\n next up\n}":                                              "next: want link",
 		"reconcile pages https://x/y {\n header A\n}":                                             "want a name and a value",
-		"reconcile stripe k {\n id x\n}":                                                          "has no options",
+		"reconcile stripe k {\n id x\n}":                                                          "unrecognized option 'id' of reconcile stripe",
+		"reconcile shopify a.myshopify.com orders shp {\n types x\n}":                             "unrecognized option 'types' of reconcile shopify",
+		"reconcile pages https://x/y {\n id i\n next none\n types x\n}":                           "types: want the path of the events' type",
+		"reconcile stripe k {\n types\n}":                                                         "types of events such as",
 		"reconcile stripe k\nreconcile stripe k":                                                  "already specified",
 		"reconcile pages https://x/y {\n id i\n next none\n header A {env.SLUICE_NO_SUCH_KEY}\n}": "header A: is not set",
 	} {

@@ -19,9 +19,6 @@ import (
 const (
 	maxAnswer   = 32 << 20
 	callTime    = 30 * time.Second
-	maxTries    = 5
-	maxWait     = 2 * time.Minute // that a provider may ask for before the next try
-	firstWait   = time.Second     // before the second try if the provider does not ask for another; doubles
 	maxPages    = 100000
 	maxNameless = 200 // bytes of an id that an error shows
 )
@@ -30,6 +27,8 @@ const (
 var (
 	// ErrRefused means that the provider's API does not accept the credentials, or that there is nothing at the address.
 	ErrRefused = errors.New("provider refuses")
+	// ErrLimited means that the calls that the provider allows are used up for longer than a listing waits.
+	ErrLimited = errors.New("limit of the provider's API is reached")
 	// ErrUnexpected means that an answer is not what the listing says.
 	ErrUnexpected = errors.New("answer is not as expected")
 )
@@ -95,7 +94,7 @@ func (l *Listing) items(body []byte, since, until time.Time) (items []Item, olde
 			item.Type = scalar(raw.Get(l.Type))
 		}
 		older = !item.At.IsZero() && item.At.Before(since)
-		if !older && (item.At.IsZero() || item.At.Before(until)) {
+		if !older && l.wants(item.Type) && (item.At.IsZero() || item.At.Before(until)) {
 			items = append(items, item)
 		}
 	}
@@ -249,39 +248,6 @@ func shorten(s string) string {
 	return s
 }
 
-// get makes one call, and tries again when the provider asks for patience. Errors name the host and status, never the address or a header.
-func (c *Client) get(ctx context.Context, address string) ([]byte, http.Header, error) {
-	wait := firstWait
-	for try := 1; ; try++ {
-		body, header, status, err := c.once(ctx, address)
-		patience := status == http.StatusTooManyRequests || status >= http.StatusInternalServerError || status == 0 || exhausted(status, header)
-		if err == nil || !patience || try == maxTries || ctx.Err() != nil {
-			return body, header, err
-		}
-		delay := wait
-		if asked, ok := retryAfter(header); ok {
-			delay = min(asked, maxWait)
-		}
-		if err := c.Wait(ctx, delay); err != nil {
-			return nil, nil, err
-		}
-		wait *= 2
-	}
-}
-
-// exhausted tells a limit that is used up from a refusal: GitHub answers both with 403.
-func exhausted(status int, header http.Header) bool {
-	return status == http.StatusForbidden && (header.Get("X-Ratelimit-Remaining") == "0" || header.Get("Retry-After") != "")
-}
-
-func retryAfter(header http.Header) (time.Duration, bool) {
-	seconds, err := strconv.ParseFloat(header.Get("Retry-After"), 64)
-	if err != nil || seconds < 0 {
-		return 0, false
-	}
-	return time.Duration(seconds * float64(time.Second)), true
-}
-
 func (c *Client) once(ctx context.Context, address string) ([]byte, http.Header, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
@@ -310,7 +276,7 @@ func (c *Client) once(ctx context.Context, address string) ([]byte, http.Header,
 	case err != nil:
 		return nil, nil, 0, fmt.Errorf("answer of %s broke off: %w", req.URL.Host, err)
 	case resp.StatusCode != http.StatusOK:
-		return nil, resp.Header, resp.StatusCode, fmt.Errorf("%w: %s answered %s", ErrRefused, req.URL.Host, resp.Status)
+		return body, resp.Header, resp.StatusCode, fmt.Errorf("%w: %s answered %s", ErrRefused, req.URL.Host, resp.Status)
 	case len(body) > maxAnswer:
 		return nil, nil, resp.StatusCode, fmt.Errorf("%w: answer of %s is larger than %d bytes", ErrUnexpected, req.URL.Host, maxAnswer)
 	case !gjson.ValidBytes(body):

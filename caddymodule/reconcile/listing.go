@@ -28,6 +28,8 @@ type Listing struct {
 	// Type and time of the item's event.
 	Type string `json:"type,omitempty"`
 	Time string `json:"time,omitempty"`
+	// Types of the events that the webhook is subscribed to, if the list has others too; `*` at the end of one stands for any rest. Default: all.
+	Types []string `json:"types,omitempty"`
 
 	// Address from which all of an event comes, with `{path}` for what an item has at a path. Default: the item is all.
 	Detail string `json:"detail,omitempty"`
@@ -81,6 +83,8 @@ func (l *Listing) Validate() error {
 		return errors.New("url has a user in it: send credentials in a header")
 	case len(l.ID) == 0 || slices.Contains(l.ID, ""):
 		return errors.New("want the path of the events' id")
+	case len(l.Types) > 0 && l.Type == "":
+		return errors.New("types: want the path of the events' type, too")
 	case l.TimeFormat != "" && !slices.Contains(timeFormats, l.TimeFormat):
 		return fmt.Errorf("times %q: want one of %s", l.TimeFormat, strings.Join(timeFormats, ", "))
 	}
@@ -109,4 +113,12 @@ func (l *Listing) formatTime(t time.Time) string {
 		return t.UTC().Format(time.RFC3339)
 	}
 	return fmt.Sprint(t.Unix())
+}
+
+// wants tells whether a webhook with the listing's types would bring an event.
+func (l *Listing) wants(eventType string) bool {
+	return len(l.Types) == 0 || slices.ContainsFunc(l.Types, func(want string) bool {
+		prefix, open := strings.CutSuffix(want, "*")
+		return eventType == want || open && strings.HasPrefix(eventType, prefix)
+	})
 }

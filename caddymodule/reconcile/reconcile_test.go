@@ -72,6 +72,24 @@ func TestStripe(t *testing.T) {
 	if err != nil || !strings.Contains(string(e.Body), `"id":"evt_1"`) || e.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%+v %v", e, err)
 	}
+	// the list has events that were never to be sent to the endpoint
+	many := []string{"invoice.paid"}
+	for i := range 25 {
+		many = append(many, fmt.Sprintf("customer.odd%d", i))
+	}
+	for name, test := range map[string]struct {
+		types []string
+		want  int
+	}{
+		"one": {[]string{"invoice.paid"}, len(want)}, "a group": {[]string{"invoice.*"}, len(want)}, "another group": {[]string{"customer.*"}, 0}, "any": {[]string{"*"}, len(want)},
+		"two": {[]string{"customer.created", "invoice.paid"}, len(want)}, "two others": {[]string{"customer.created", "invoice"}, 0},
+		"two, one a group": {[]string{"customer.*", "invoice.*"}, len(want)}, "more than Stripe takes": {many, len(want)}, "more others": {many[1:], 0},
+	} {
+		c.Listing = reconcile.Stripe(server.URL, "sk_1", test.types...)
+		if items, _ := list(t, c); len(items) != test.want {
+			t.Errorf("types: %s: %d items, want %d", name, len(items), test.want)
+		}
+	}
 	c.Listing = reconcile.Stripe(server.URL, "sk_wrong")
 	if err := c.List(t.Context(), since, until, nil); !errors.Is(err, reconcile.ErrRefused) || strings.Contains(err.Error(), "sk_wrong") || len(waits) > 0 {
 		t.Errorf("wrong key: %v, waited %v", err, waits)
@@ -128,7 +146,12 @@ func TestShopify(t *testing.T) {
 	if err != nil || e.Header.Get("X-Shopify-Topic") != "orders/updated" || e.Header.Get("X-Shopify-Event-Id") != "reconcile-820982911946154509-2026-01-02T03:01:00Z" {
 		t.Errorf("%v %v", e.Header, err)
 	}
-	for _, bad := range [][2]string{{"", "orders"}, {"example.com/x", "orders"}, {"example.myshopify.com", "../shop"}, {"example.myshopify.com", ""}} {
+	for resource, topic := range map[string]string{"draft_orders": "draft_orders/update", "products": "products/update", "smart_collections": "collections/update"} {
+		if l, err := reconcile.Shopify(server.URL, "example.myshopify.com", resource, "x"); err != nil || l.Make["X-Shopify-Topic"] != topic || strings.Contains(l.URL, "status=") {
+			t.Errorf("%s: %+v %v", resource, l, err)
+		}
+	}
+	for _, bad := range [][2]string{{"", "orders"}, {"example.com/x", "orders"}, {"example.myshopify.com", "../shop"}, {"example.myshopify.com", ""}, {"example.myshopify.com", "locations"}} {
 		if _, err := reconcile.Shopify("", bad[0], bad[1], "x"); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
@@ -185,35 +208,9 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPatience meets limits and failures that pass, and such that do not.
-func TestPatience(t *testing.T) {
-	answers := []func(w http.ResponseWriter){
-		func(w http.ResponseWriter) {
-			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(http.StatusTooManyRequests)
-		},
-		func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) },
-		func(w http.ResponseWriter) {
-			w.Header().Set("X-RateLimit-Remaining", "0")
-			w.WriteHeader(http.StatusForbidden)
-		},
-		func(w http.ResponseWriter) {
-			w.Header().Set("Retry-After", "86400")
-			w.WriteHeader(http.StatusServiceUnavailable)
-		},
-		func(w http.ResponseWriter) { fmt.Fprint(w, `[{"id":"e1"}]`) },
-	}
-	calls := 0
-	server := reconciletest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		answers[min(calls, len(answers)-1)](w)
-		calls++
-	})
-	l := &reconcile.Listing{URL: server.URL, ID: []string{"id"}, Next: reconcile.Next{By: "none"}}
+// TestAnswers meets answers that are no lists, and such that lead elsewhere.
+func TestAnswers(t *testing.T) {
 	var waits []time.Duration
-	items, _ := list(t, client(l, &waits))
-	if want := []time.Duration{7 * time.Second, 2 * time.Second, 4 * time.Second, 2 * time.Minute}; !slices.Equal(waits, want) || len(items) != 1 {
-		t.Errorf("%v, waited %v", ids(items), waits)
-	}
 	for name, answer := range map[string]string{
 		"no list": `{"items":{}}`, "no id": `[{"name":"x"}]`, "no JSON": `<html>`,
 	} {

@@ -24,12 +24,13 @@ func Stripe(t testing.TB, key string, events []map[string]any) *httptest.Server 
 			fmt.Fprint(w, `{"error":{"type":"invalid_request_error","message":"Invalid API Key provided"}}`)
 			return
 		}
-		known(t, q, "limit", "created[gte]", "created[lt]", "starting_after")
+		known(t, q, "limit", "created[gte]", "created[lt]", "starting_after", "type", "types[]")
+		types := stripeTypes(t, q)
 		limit, since, until := Number(t, q, "limit", 10), Number(t, q, "created[gte]", 0), Number(t, q, "created[lt]", 1<<40)
 		if limit > 100 {
 			t.Errorf("limit %d: Stripe takes at most 100", limit)
 		}
-		var page []map[string]any
+		page := []map[string]any{}
 		after := q.Get("starting_after") == ""
 		more := false
 		for _, e := range events {
@@ -37,15 +38,30 @@ func Stripe(t testing.TB, key string, events []map[string]any) *httptest.Server 
 			switch {
 			case !after:
 				after = e["id"] == q.Get("starting_after")
-			case created < since || created >= until:
+			case created < since || created >= until || !types(e["type"].(string)):
 			case len(page) == limit:
 				more = true
 			default:
 				page = append(page, e)
 			}
 		}
-		Respond(t, w, map[string]any{"object": "list", "url": "/v1/events", "has_more": more, "data": slices.Concat([]map[string]any{}, page)})
+		Respond(t, w, map[string]any{"object": "list", "url": "/v1/events", "has_more": more, "data": page})
 	})
+}
+
+// stripeTypes is the filter by type: one, which may end with *, or up to 20 whole ones.
+func stripeTypes(t testing.TB, q url.Values) func(string) bool {
+	one, whole := q.Get("type"), q["types[]"]
+	if one != "" && len(whole) > 0 {
+		t.Error("Stripe takes type or types, but not both")
+	}
+	if len(whole) > 20 || slices.ContainsFunc(whole, func(s string) bool { return strings.Contains(s, "*") }) {
+		t.Errorf("types %v: Stripe takes up to 20, and none with *", whole)
+	}
+	return func(name string) bool {
+		prefix, open := strings.CutSuffix(one, "*")
+		return one == "" && len(whole) == 0 || slices.Contains(whole, name) || name == one || open && strings.HasPrefix(name, prefix)
+	}
 }
 
 // Delivery is one of a GitHub webhook.
@@ -61,8 +77,12 @@ type Delivery struct {
 func GitHub(t testing.TB, token, hook string, deliveries []Delivery) *httptest.Server {
 	var server *httptest.Server
 	server = Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+token || r.Header.Get("User-Agent") == "" {
+		if r.Header.Get("User-Agent") == "" {
+			t.Error("GitHub refuses requests without a User-Agent")
+		}
+		if r.Header.Get("Authorization") != "Bearer "+token {
 			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"message":"Bad credentials","documentation_url":"https://docs.github.com/rest","status":"401"}`)
 			return
 		}
 		if r.Header.Get("Accept") != "application/vnd.github+json" || r.Header.Get("X-GitHub-Api-Version") == "" {
@@ -84,13 +104,19 @@ func GitHub(t testing.TB, token, hook string, deliveries []Delivery) *httptest.S
 			return
 		}
 		known(t, r.URL.Query(), "per_page", "cursor")
-		per, from := Number(t, r.URL.Query(), "per_page", 30), Number(t, r.URL.Query(), "cursor", 0)
+		per, from := Number(t, r.URL.Query(), "per_page", 30), 0
+		if per > 100 {
+			t.Errorf("per_page %d: GitHub takes at most 100", per)
+		}
+		if cursor := r.URL.Query().Get("cursor"); cursor != "" {
+			from = atoi(t, strings.TrimPrefix(cursor, "v1_"))
+		}
 		page := []map[string]any{}
 		for i := from; i < min(from+per, len(deliveries)); i++ {
 			page = append(page, deliveries[i].summary())
 		}
 		if from+per < len(deliveries) {
-			w.Header().Set("Link", fmt.Sprintf(`<%s/%s/deliveries?per_page=%d&cursor=%d>; rel="next"`, server.URL, hook, per, from+per))
+			w.Header().Set("Link", fmt.Sprintf(`<%s/%s/deliveries?per_page=%d&cursor=v1_%d>; rel="next"`, server.URL, hook, per, from+per))
 		}
 		Respond(t, w, page)
 	})
@@ -122,6 +148,7 @@ func Shopify(t testing.TB, token string, orders []map[string]any) *httptest.Serv
 	server = Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Shopify-Access-Token") != token || !strings.HasPrefix(r.URL.Path, "/admin/api/") || !strings.HasSuffix(r.URL.Path, "/orders.json") {
 			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"errors":"[API] Invalid API key or access token (unrecognized login or wrong password)"}`)
 			return
 		}
 		q := r.URL.Query()
