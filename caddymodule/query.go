@@ -23,9 +23,8 @@ var (
 
 // Bounds of searches that no index of the store answers.
 const (
-	lookupTime    = 150 * time.Millisecond // for an event by the provider's id that no dedup claim leads to
-	filteredPages = 20                     // pages of the store that one page with a state of held or pending may read,
-	filteredTime  = 100 * time.Millisecond // and for how long it may begin another: a page may be short before the end
+	lookupTime = 150 * time.Millisecond // for an event by the provider's id that no dedup claim leads to
+	listTime   = 100 * time.Millisecond // for how long a page that is not full may begin to look further: it may be short before the end
 )
 
 // gateway is what the admin API and the dashboard show and operate: the app of the running configuration with its store and engine. It is made anew for each
@@ -51,14 +50,6 @@ func activeGateway(ctx context.Context, actor string) (*gateway, error) {
 	return &gateway{app: app, rt: rt, inspect: rt.store, meta: rt.store, actor: actor}, nil
 }
 
-// shown is the state in which people see a delivery: pending ones of a destination that takes nothing are held.
-func (g *gateway) shown(d *queue.Delivery) queue.State {
-	if d.State == queue.StatePending && g.rt.engine.Held(d.Destination) {
-		return queue.StateHeld
-	}
-	return d.State
-}
-
 // Events returns one page of events. In the filter's states, held is understood, and pending means pending and not held.
 func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error) {
 	if _, err := path.Match(f.Type, ""); err != nil {
@@ -70,9 +61,12 @@ func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error)
 	if page, ok, err := g.byProviderID(ctx, &f); ok || err != nil {
 		return page, err
 	}
-	match := g.stateMatch(&f)
+	match, ok, err := g.heldStates(ctx, &f)
 	page := eventPage{Events: []eventView{}}
-	for started, n := now(), 0; n < filteredPages && now().Sub(started) < filteredTime; n++ {
+	if err != nil || !ok {
+		return page, err
+	}
+	for started := now(); ; {
 		got, err := g.inspect.Events(ctx, f)
 		if err != nil {
 			return eventPage{}, listingError(err, f.Cursor)
@@ -80,15 +74,14 @@ func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error)
 		for i := range got.Events {
 			if s := &got.Events[i]; match == nil || slices.ContainsFunc(s.Deliveries, match) {
 				page.Events = append(page.Events, g.view(&s.Event, s.Size, s.Deliveries))
+				f.Limit--
 			}
 		}
 		page.Next, f.Cursor = got.Next, got.Next
-		f.Limit -= len(got.Events)
-		if match == nil || got.Next == "" || f.Limit <= 0 {
-			break
+		if got.Next == "" || f.Limit <= 0 || now().Sub(started) >= listTime {
+			return page, nil
 		}
 	}
-	return page, nil
 }
 
 // listingError tells a cursor that the store does not know from a failure of the store.
@@ -117,23 +110,6 @@ func (g *gateway) eventByID(ctx context.Context, id queue.ID) (eventPage, error)
 	}
 	page.Events = append(page.Events, g.view(e, len(e.Body), deliveries))
 	return page, nil
-}
-
-// stateMatch turns the states of a filter into stored ones. Where those say less than what was asked for, it returns what a delivery has to be, else nil.
-func (g *gateway) stateMatch(f *queue.Filter) func(queue.Delivery) bool {
-	states := f.States
-	held, pending := slices.Contains(states, queue.StateHeld), slices.Contains(states, queue.StatePending)
-	if held {
-		f.States = slices.DeleteFunc(slices.Clone(states), func(s queue.State) bool { return s == queue.StateHeld || s == queue.StatePending })
-		f.States = append(f.States, queue.StatePending)
-	}
-	if held == pending {
-		return nil
-	}
-	destination, class := f.Destination, f.Error
-	return func(d queue.Delivery) bool {
-		return (destination == "" || d.Destination == destination) && (class == "" || d.LastError == class) && slices.Contains(states, g.shown(&d))
-	}
 }
 
 // find resolves what an operator calls an event: the gateway's own id, or the provider's, optionally of one source. Of several events with the provider's

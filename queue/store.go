@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -109,21 +110,34 @@ type Inspector interface {
 	Stats(ctx context.Context) (Stats, error)
 }
 
-// Filter selects events. The zero value of a field does not filter. Destination, States and Error are asked of one and the same delivery.
+// Filter selects events. The zero value of a field does not filter. Destination, Destinations, States and Error are asked of one and the same delivery.
 // A malformed Type or Cursor is an error. Following the cursors shows every event that was there at the first page once, and
 // none twice, whatever arrives meanwhile.
 type Filter struct {
 	Source      string
 	Provider    string
-	Destination string    // has a delivery to it
-	Type        string    // a glob (path.Match)
-	EventID     string    // the provider's id
-	States      []State   // some delivery (to Destination, if set) is in one of them; StateHeld is not understood here
-	Error       string    // class of some delivery's last failure
-	Since       time.Time // received at or after
-	Until       time.Time // received before
-	Cursor      string
-	Limit       int // default 50, at most 1000
+	Destination string // has a delivery to it
+	// Destinations is Destination for several: has a delivery to one of them. Where both are set, the delivery is to Destination and that is one of them.
+	Destinations []string
+	Type         string    // a glob (path.Match)
+	EventID      string    // the provider's id
+	States       []State   // some delivery (to Destination, if set) is in one of them; StateHeld is not understood here
+	Error        string    // class of some delivery's last failure; a delivered one has none
+	Since        time.Time // received at or after
+	Until        time.Time // received before
+	Cursor       string
+	Limit        int // default 50, at most 1000
+}
+
+// MatchesDelivery reports whether a delivery is what Destination, Destinations, States and Error ask for.
+func (f *Filter) MatchesDelivery(d Delivery) bool {
+	return f.MatchesDestination(d.Destination) && (len(f.States) == 0 || slices.Contains(f.States, d.State)) &&
+		(f.Error == "" || d.LastError == f.Error && d.State != StateDelivered)
+}
+
+// MatchesDestination reports whether a destination is what Destination and Destinations ask for.
+func (f *Filter) MatchesDestination(name string) bool {
+	return (f.Destination == "" || name == f.Destination) && (len(f.Destinations) == 0 || slices.Contains(f.Destinations, name))
 }
 
 // Summary is an event of a page, without its payload, and its deliveries.

@@ -113,7 +113,7 @@ func blockLeft(txn *badger.Txn, dest uint16, number uint64) uint64 {
 	var left uint64
 	first := number << blockBits
 	end := first + 1<<blockBits
-	scanTxn(txn, []byte{tabDelivery}, seqTable(tabDelivery, first, 0), false, func(key []byte, _ *badger.Item) bool {
+	scanTxn(txn, []byte{tabDelivery}, seqTable(tabDelivery, first, 0), func(key []byte, _ *badger.Item) bool {
 		if len(key) != 11 {
 			return true
 		}

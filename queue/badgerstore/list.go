@@ -19,16 +19,25 @@ const (
 	clockSlack  = 60 * 1000000000 // events may have been received in another order than they were stored, by this much
 )
 
-// Events implements [queue.Inspector]. The cursor is the number of the last event that was looked at.
+// Events implements [queue.Inspector]. The cursor is a number: the next page has the events before it.
 func (s *Store) Events(ctx context.Context, f queue.Filter) (queue.Page, error) {
+	p, err := s.list(ctx, &f)
+	if err != nil {
+		return queue.Page{}, fmt.Errorf("events: %w", err)
+	}
+	return p.page, nil
+}
+
+// list collects a page.
+func (s *Store) list(ctx context.Context, f *queue.Filter) (*pager, error) {
 	if _, err := path.Match(f.Type, ""); err != nil {
-		return queue.Page{}, fmt.Errorf("events: type %q: %w", f.Type, err)
+		return nil, fmt.Errorf("type %q: %w", f.Type, err)
 	}
 	before := ^uint64(0)
 	if f.Cursor != "" {
 		var err error
 		if before, err = strconv.ParseUint(f.Cursor, 10, 64); err != nil {
-			return queue.Page{}, fmt.Errorf("events: cursor: %w", err)
+			return nil, fmt.Errorf("cursor: %w", err)
 		}
 	}
 	if f.Limit <= 0 {
@@ -37,18 +46,17 @@ func (s *Store) Events(ctx context.Context, f queue.Filter) (queue.Page, error) 
 	f.Limit = min(f.Limit, maxPage)
 	sn, err := s.current(ctx)
 	if err != nil {
-		return queue.Page{}, fmt.Errorf("events: %w", err)
+		return nil, err
 	}
 	defer s.snaps.put(sn)
-	p := &pager{ctx: ctx, s: s, sn: sn, f: &f}
-	p.prepare()
+	p := &pager{ctx: ctx, s: s, sn: sn, f: f}
 	if !f.Until.IsZero() {
 		before = min(before, s.seqAt(sn, nanos(f.Until)+clockSlack))
 	}
-	if err := p.run(before); err != nil {
-		return queue.Page{}, fmt.Errorf("events: %w", err)
-	}
-	return p.page, nil
+	p.narrow()
+	from := p.candidates()
+	defer from.close()
+	return p, p.run(from, before)
 }
 
 // pager collects one page.
@@ -57,44 +65,33 @@ type pager struct {
 	s      *Store
 	sn     *snapshot
 	f      *queue.Filter
-	table  byte // whose keys begin with the events' numbers
+	lanes  []*lane // of the destinations in question
+	chosen bool    // the filter names destinations
 	page   queue.Page
-	looked int
-}
-
-// prepare picks the table to go through: the one of dead letters has just what a filter for them asks for.
-func (p *pager) prepare() {
-	p.table = tabEvent
-	if len(p.f.States) > 0 && !slices.ContainsFunc(p.f.States, func(s queue.State) bool { return s != queue.StateDead }) {
-		p.table = tabDead
-	}
+	looked int // events that were read
 }
 
 // run goes back from the event before the given one.
-func (p *pager) run(before uint64) (err error) {
-	if before == 0 {
-		return nil
-	}
-	last := before
-	p.sn.scanBack([]byte{p.table}, append(key8(p.table, before-1), 0xff, 0xff), func(key []byte, _ *badger.Item) bool {
-		seq := be.Uint64(key[1:])
-		if seq == last {
-			return true // another delivery of the same event
+func (p *pager) run(from candidates, before uint64) error {
+	for before > 0 {
+		seq, ok := from.below(before)
+		if !ok {
+			return nil
 		}
 		if len(p.page.Events) == p.f.Limit || p.looked == scanPage {
-			p.page.Next = strconv.FormatUint(last, 10)
-			return false
+			p.page.Next = strconv.FormatUint(before, 10)
+			return nil
 		}
-		if err = p.ctx.Err(); err != nil {
-			return false
+		if err := p.ctx.Err(); err != nil {
+			return err
 		}
-		last = seq
+		before = seq
 		p.looked++
-		var ended bool
-		ended, err = p.look(seq)
-		return err == nil && !ended
-	})
-	return err
+		if ended, err := p.look(seq); err != nil || ended {
+			return err
+		}
+	}
+	return nil
 }
 
 // look adds an event to the page if the filter lets it through. ended says that all before it are too old.
@@ -129,7 +126,7 @@ func (p *pager) look(seq uint64) (ended bool, err error) {
 // plain reports whether nothing is filtered.
 func (p *pager) plain() bool {
 	f := p.f
-	return f.Source == "" && f.Provider == "" && f.Destination == "" && f.Type == "" && f.EventID == "" && len(f.States) == 0 &&
+	return f.Source == "" && f.Provider == "" && !p.chosen && f.Type == "" && f.EventID == "" && len(f.States) == 0 &&
 		f.Error == "" && f.Since.IsZero() && f.Until.IsZero()
 }
 
@@ -152,14 +149,7 @@ func (p *pager) matchesEvent(e *stored) bool {
 
 func (p *pager) matchesDeliveries(rows []queue.Delivery) bool {
 	f := p.f
-	if f.Destination == "" && len(f.States) == 0 && f.Error == "" {
-		return true
-	}
-	return slices.ContainsFunc(rows, func(d queue.Delivery) bool {
-		return (f.Destination == "" || d.Destination == f.Destination) &&
-			(len(f.States) == 0 || slices.Contains(f.States, d.State)) &&
-			(f.Error == "" || d.LastError == f.Error)
-	})
+	return !p.chosen && len(f.States) == 0 && f.Error == "" || slices.ContainsFunc(rows, f.MatchesDelivery)
 }
 
 // seqAt returns the number of the first event that was received at a moment or later, by bisection.

@@ -96,16 +96,11 @@ func (n *snapshot) row(key []byte, fn func(value []byte) error) error {
 
 // scan calls fn for the keys with a prefix from a key on, in order, until it returns false. Key and item are valid during the call.
 func (n *snapshot) scan(prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
-	scanTxn(n.txn, prefix, from, false, fn)
+	scanTxn(n.txn, prefix, from, fn)
 }
 
-// scanBack is scan in the reverse order; from itself is included.
-func (n *snapshot) scanBack(prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
-	scanTxn(n.txn, prefix, from, true, fn)
-}
-
-func scanTxn(txn *badger.Txn, prefix, from []byte, reverse bool, fn func(key []byte, item *badger.Item) bool) {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: reverse})
+func scanTxn(txn *badger.Txn, prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
 		if !fn(it.Item().Key(), it.Item()) {

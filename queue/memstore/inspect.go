@@ -122,14 +122,10 @@ func matches(e *event, f *queue.Filter) bool {
 			return false
 		}
 	}
-	if f.Destination == "" && len(f.States) == 0 && f.Error == "" {
+	if f.Destination == "" && len(f.Destinations) == 0 && len(f.States) == 0 && f.Error == "" {
 		return true
 	}
-	return slices.ContainsFunc(e.deliveries, func(d *delivery) bool {
-		return (f.Destination == "" || d.Destination == f.Destination) &&
-			(len(f.States) == 0 || slices.Contains(f.States, d.State)) &&
-			(f.Error == "" || d.LastError == f.Error)
-	})
+	return slices.ContainsFunc(e.deliveries, func(d *delivery) bool { return f.MatchesDelivery(d.Delivery) })
 }
 
 // Stats implements [queue.Inspector].

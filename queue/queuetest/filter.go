@@ -11,6 +11,9 @@ import (
 var filterTests = []test{
 	{"ByWhatTheEventIs", filterEvents},
 	{"ByDelivery", filterDeliveries},
+	{"BySeveralDestinations", filterDestinations},
+	{"UnsettledInABacklog", filterBacklog},
+	{"DeadOfOneDestination", filterDead},
 	{"RareMatchAmongMany", func(e *env) {
 		rare := e.event("rare", "elsewhere")
 		rare.Source, rare.Type = "other", "rare.type"

@@ -57,6 +57,7 @@ func runModel(e *env, rt *rapid.T) {
 			r.clock.Advance(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second)
 		},
 		"compare": func(*rapid.T) { r.checkRows() },
+		"filter":  r.filterSome,
 	}
 	// Frequent ones get several names.
 	actions["claim more"], actions["settle more"], actions["enqueue more"] = r.claimSome, r.settleSome, r.enqueueSome
