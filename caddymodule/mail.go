@@ -11,8 +11,6 @@ import (
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
-	"net/smtp"
-	"net/textproto"
 	"strings"
 	"time"
 
@@ -27,7 +25,7 @@ type Email struct {
 	From string `json:"from"`
 	// The mail server, with its port.
 	Server string `json:"server"`
-	// How the connection is secured: `starttls` (the default), `implicit` (from the start, port 465) or `none`.
+	// How the connection is secured: `starttls` (the default), `implicit` (from the start; the default of port 465) or `none`.
 	TLS string `json:"tls,omitempty"`
 	// Name and password at the server; the password may be a placeholder.
 	User     string `json:"user,omitempty"`
@@ -40,6 +38,15 @@ const (
 	mailImplicit = "implicit"
 	mailPlain    = "none"
 )
+
+// submissions is the port of mail servers that expect TLS from the start, as RFC 8314 has it.
+const submissions = "465"
+
+// maxSubject is how many bytes of a message's summary its subject has: a line of a header may have 998 at most.
+const maxSubject = 200
+
+// insistTries is how many tries want the server to take every recipient whom it does not refuse for good; after them the others no longer wait for him.
+const insistTries = 2
 
 // mailer is the destination of an alert's mail.
 type mailer struct {
@@ -71,6 +78,9 @@ func newMailer(e *Email, alert string) (*mailer, error) {
 	switch e.TLS {
 	case "":
 		m.TLS = mailStartTLS
+		if port == submissions {
+			m.TLS = mailImplicit
+		}
 	case mailStartTLS, mailImplicit, mailPlain:
 	default:
 		return nil, fmt.Errorf("email: tls %q: want %s, %s or %s", e.TLS, mailStartTLS, mailImplicit, mailPlain)
@@ -103,29 +113,28 @@ func (m *mailer) Forward(ctx context.Context, try *delivery.Try) delivery.Result
 	if err != nil {
 		return delivery.Result{Class: classTransform, Error: err.Error(), Permanent: true}
 	}
-	err = m.send(ctx, text)
-	var refused *textproto.Error
-	switch {
-	case err == nil:
-		return delivery.Result{Status: 250}
-	case ctx.Err() != nil:
-		return delivery.Result{Class: delivery.ClassTimeout, Error: "mail server did not answer in time"}
-	case errors.As(err, &refused): // the text after the code is not repeated: servers put addresses and worse in it
-		return delivery.Result{Class: delivery.ClassStatus, Status: refused.Code, Error: fmt.Sprintf("mail server answered %d", refused.Code)}
+	refused, err := m.send(ctx, text, try.Attempt <= insistTries)
+	if err != nil {
+		return mailFailure(ctx, err)
 	}
-	return delivery.Result{Class: "dial", Error: err.Error()}
+	r := delivery.Result{Status: smtpDone}
+	if refused > 0 {
+		r.Response = fmt.Appendf(nil, "mail server refused %d of %d recipients", refused, len(m.to))
+	}
+	return r
 }
 
 // compose writes the message. Its id is that of the event, so that a message that is sent twice is recognised.
 func (m *mailer) compose(a *alertMessage, try *delivery.Try) ([]byte, error) {
-	subject := "[sluice] " + a.Summary
+	subject := mime.QEncoding.Encode("utf-8", truncate("[sluice] "+a.Summary, maxSubject))
+	subject = strings.ReplaceAll(subject, "?= =?", "?=\r\n =?") // an encoded word per line, none of which is too long then
 	var to []string
 	for _, address := range m.to {
 		to = append(to, address.String())
 	}
 	var b bytes.Buffer
 	for _, field := range [][2]string{
-		{"From", m.from.String()}, {"To", strings.Join(to, ", ")}, {"Subject", mime.QEncoding.Encode("utf-8", subject)},
+		{"From", m.from.String()}, {"To", strings.Join(to, ", ")}, {"Subject", subject},
 		{"Date", try.Event.ReceivedAt.Format(time.RFC1123Z)}, {"Message-Id", "<" + try.Event.ID.String() + "@" + m.domain() + ">"},
 		{"Auto-Submitted", "auto-generated"}, {"Mime-Version", "1.0"}, {"Content-Type", "text/plain; charset=utf-8"}, {"Content-Transfer-Encoding", "quoted-printable"},
 	} {
@@ -147,67 +156,6 @@ func (m *mailer) compose(a *alertMessage, try *delivery.Try) ([]byte, error) {
 func (m *mailer) domain() string {
 	_, domain, _ := strings.Cut(m.from.Address, "@")
 	return domain
-}
-
-// send hands a message to the server. Errors of the server are *textproto.Error.
-func (m *mailer) send(ctx context.Context, text []byte) (err error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", m.Server)
-	if err != nil {
-		return fmt.Errorf("mail server cannot be reached: %w", err)
-	}
-	defer context.AfterFunc(ctx, func() { conn.Close() })() // net/smtp knows no context
-	if m.TLS == mailImplicit {
-		conn = tls.Client(conn, m.tls)
-	}
-	client, err := smtp.NewClient(conn, m.host)
-	if err != nil {
-		return errors.Join(err, conn.Close())
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, client.Close())
-		}
-	}()
-	if err := m.begin(client); err != nil {
-		return err
-	}
-	if err := client.Mail(m.from.Address); err != nil {
-		return err
-	}
-	for _, to := range m.to {
-		if err := client.Rcpt(to.Address); err != nil {
-			return err
-		}
-	}
-	w, err := client.Data()
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(text); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	_ = client.Quit() // the message is the server's by now: sending it again would only double it
-	return nil
-}
-
-// begin secures the connection and proves who we are.
-func (m *mailer) begin(client *smtp.Client) error {
-	if m.TLS == mailStartTLS {
-		if err := client.StartTLS(m.tls); err != nil {
-			return fmt.Errorf("mail server, STARTTLS: %w", err)
-		}
-	}
-	if m.User == "" {
-		return nil
-	}
-	secret, err := newSecretSource(m.Password) // a changed file is picked up
-	if err != nil {
-		return fmt.Errorf("password: %w", err)
-	}
-	return client.Auth(smtp.PlainAuth("", m.User, string(secret.value), m.host))
 }
 
 var _ delivery.Forwarder = (*mailer)(nil)
