@@ -72,9 +72,7 @@ func (h *Dashboard) visit(r *http.Request) (dashboard.Visit, error) {
 			v.Path = rest
 		}
 	} else if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
-		if before, ok := strings.CutSuffix(o.URL.Path, r.URL.Path); ok {
-			v.Base = strings.TrimSuffix(before, "/")
-		}
+		v.Base, v.Path = strippedBase(o.URL.Path, r.URL.Path)
 	}
 	v.User, v.Protected = h.user(r)
 	if v.User == "" {
@@ -84,6 +82,21 @@ func (h *Dashboard) visit(r *http.Request) (dashboard.Visit, error) {
 		return v, errRebinding
 	}
 	return v, nil
+}
+
+// strippedBase is what was taken off a path, and what is left of it. Nothing is left of the base itself: Caddy makes that "/", as if the base had a slash at its end, which links need.
+func strippedBase(original, path string) (base, rest string) {
+	before, ok := strings.CutSuffix(original, path)
+	switch {
+	case !ok && path == "/":
+		before, path = original, ""
+	case !ok:
+		return "", path
+	}
+	if before = strings.Trim(before, "/\\"); before != "" { // two slashes would make a host of it
+		before = "/" + before
+	}
+	return before, path
 }
 
 // user names whom Caddy let in, and reports whether anything keeps others out.

@@ -166,7 +166,42 @@ func (d *Dashboard) serve(view view) http.HandlerFunc {
 
 // notFound answers addresses that are no page.
 func (x *exchange) notFound() error {
-	return &Problem{Status: http.StatusNotFound, Code: "no_page", Detail: "There is no page at " + x.visit.Path + "."}
+	base, sure := x.misplaced()
+	if sure { // none of the addresses in a page would lead anywhere
+		http.Error(x.w, "The dashboard is asked for "+x.visit.Path+", which is none of its pages. "+placing(base), http.StatusNotFound)
+		return nil
+	}
+	detail := "There is no page at " + x.visit.Path + "."
+	if base != "" {
+		detail += " " + placing(base)
+	}
+	return &Problem{Status: http.StatusNotFound, Code: "no_page", Detail: detail}
+}
+
+// misplaced guesses the path below which the dashboard stands without having been told; it is sure if a page's address follows. It only guesses for an explanation: were such an
+// address answered with the page, it would go past whatever protects the page's own.
+func (x *exchange) misplaced() (base string, sure bool) {
+	if x.visit.Base != "" || x.isPage(x.visit.Path) {
+		return "", false
+	}
+	for i, c := range x.visit.Path {
+		if c == '/' && i > 0 && (x.isPage(x.visit.Path[i:]) || strings.HasPrefix(x.visit.Path[i:], "/static/")) {
+			return x.visit.Path[:i], true
+		}
+	}
+	if strings.Count(x.visit.Path, "/") == 1 {
+		return x.visit.Path, false
+	}
+	return "", false
+}
+
+func (x *exchange) isPage(path string) bool {
+	_, pattern := x.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+	return pattern != "/"
+}
+
+func placing(base string) string {
+	return "If it stands below " + base + ", let the Caddyfile say so: `handle_path " + base + "*` in place of `handle` or `route`, or `base " + base + "` in webhooks_dashboard."
 }
 
 // live streams what happens.
