@@ -163,6 +163,10 @@ func checkFormat(format string, sign *Sign) (string, error) {
 	return "", fmt.Errorf("unknown format %q: want cloudevents, cloudevents_binary or original", format)
 }
 
+// bodyAtOnce is up to which size, in bytes, a body goes out together with its header: net/http does that with bodies of which it knows that they are in
+// memory, and that it sees of those only that reverse_proxy has buffered.
+const bodyAtOnce = 64 << 10
+
 // provisionProxy loads the reverse_proxy handler and works out the URL of requests.
 func (d *Destination) provisionProxy(ctx caddy.Context) error {
 	raw := d.ProxyRaw
@@ -194,6 +198,9 @@ func (d *Destination) provisionProxy(ctx caddy.Context) error {
 	if len(d.To) > 1 && handler.Headers == nil {
 		// each host must see its own name
 		handler.Headers = &headers.Handler{Request: &headers.HeaderOps{Set: http.Header{"Host": {"{http.reverse_proxy.upstream.hostport}"}}}}
+	}
+	if handler.RequestBuffers == 0 {
+		handler.RequestBuffers = bodyAtOnce
 	}
 	loaded, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", caddyModuleJSON(handler))
 	if err != nil {

@@ -96,6 +96,7 @@ func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward
 		h.Set("User-Agent", userAgent)
 	}
 	h.Set("Webhook-Attempt", strconv.Itoa(try.Attempt))
+	h.Del("Incremental") // it asked us not to wait for the whole body, and reverse_proxy refuses to hand such a wish on where it buffers
 	// a provider that itself signs by Standard Webhooks has these three headers covered by its signature, so in the original they stay untouched
 	if format != formatOriginal || d.Sign != nil || h.Get("Webhook-Signature") == "" {
 		h.Set("Webhook-Id", try.Event.ID.String())
@@ -111,12 +112,9 @@ func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward
 // send runs the message through reverse_proxy and reads the outcome.
 func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, answer *recorder) delivery.Result {
 	phases := new(connectPhases)
-	req, err := d.request(phases.trace(ctx), try.Event, m)
-	if err != nil {
-		return delivery.Result{Class: delivery.ClassInternal, Error: err.Error()}
-	}
+	req := d.request(phases.trace(ctx), try.Event, m)
 	started := time.Now()
-	err = d.roundTrip(answer, req)
+	err := d.roundTrip(answer, req)
 	result := delivery.Result{Status: answer.status, Response: answer.body.Bytes(), Latency: time.Since(started)}
 	if err != nil || answer.cut {
 		result.Class, result.Error = phases.classify(ctx, err, answer)
@@ -132,24 +130,39 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 }
 
 // request prepares the request as Caddy's server prepares those that it received.
-func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, m.method, m.url.String(), bytes.NewReader(m.body))
-	if err != nil {
-		return nil, fmt.Errorf("building the request: %w", err)
-	}
-	req.Header = m.header
-	req.RequestURI = m.url.RequestURI()
-	req.RemoteAddr = remoteAddr(e.ClientIP)
+func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) *http.Request {
+	// a connection that the application has closed meanwhile is seen when the body is under way: then it is read again
+	body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.body)), nil }
+	req := (&http.Request{
+		Method: m.method, URL: m.url, Host: m.url.Host, RequestURI: m.url.RequestURI(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: m.header, Body: io.NopCloser(bytes.NewReader(m.body)), GetBody: body, ContentLength: int64(len(m.body)),
+		RemoteAddr: remoteAddr(e.ClientIP),
+	}).WithContext(ctx)
 	repl := caddy.NewReplacer()
-	for name, value := range map[string]string{
-		"id": e.ID.String(), "event_id": e.EventID, "type": e.Type, "source": e.Source, "provider": e.Provider, "destination": d.name,
-	} {
-		repl.Set("webhook."+name, value)
-	}
+	repl.Map(func(key string) (any, bool) { return d.placeholder(e, key) })
 	if d.Headers != nil {
 		d.Headers.ApplyTo(req.Header, repl)
 	}
-	return caddyhttp.PrepareRequest(req, repl, nil, outgoingServer), nil
+	return caddyhttp.PrepareRequest(req, repl, nil, outgoingServer)
+}
+
+// placeholder is the value of a {webhook.*} placeholder in what is sent to the destination.
+func (d *Destination) placeholder(e *queue.Event, key string) (any, bool) {
+	switch key {
+	case "webhook.id":
+		return e.ID.String(), true
+	case "webhook.event_id":
+		return e.EventID, true
+	case "webhook.type":
+		return e.Type, true
+	case "webhook.source":
+		return e.Source, true
+	case "webhook.provider":
+		return e.Provider, true
+	case "webhook.destination":
+		return d.name, true
+	}
+	return nil, false
 }
 
 // roundTrip calls reverse_proxy, which aborts by a panic when an answer breaks off after its header was passed on.

@@ -150,7 +150,7 @@ func (d *dispatcher) start(claimed []queue.Claimed, t *target) (started int) {
 		w := worker{dispatcher: d, target: t, claimed: c, probe: d.breaker.started(t.policy.Breaker)}
 		d.inFlight++
 		t.generation.enter()
-		d.engine.workers.Go(w.run)
+		d.engine.crew.start(w)
 		started++
 	}
 	d.limiter.take(t.policy.Rate, started, now)

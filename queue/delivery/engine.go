@@ -90,9 +90,9 @@ type Engine struct {
 	attempts context.Context // ends when attempts under way are cut
 	cut      context.CancelFunc
 
-	roles   sync.WaitGroup // dispatchers, wake loop, janitor, replays
-	workers sync.WaitGroup // attempts
-	closed  chan struct{}  // closed when Close is through
+	roles  sync.WaitGroup // dispatchers, wake loop, janitor, replays
+	crew   *crew          // attempts
+	closed chan struct{}  // closed when Close is through
 }
 
 type phase uint8
@@ -108,6 +108,7 @@ func NewEngine(o Options) *Engine {
 	e := &Engine{Options: o.withDefaults(), dispatchers: map[string]*dispatcher{}, closed: make(chan struct{})}
 	e.stopping, e.stop = context.WithCancel(context.Background())
 	e.attempts, e.cut = context.WithCancel(context.Background())
+	e.crew = newCrew(e.stopping.Done())
 	e.health = &storeHealth{engine: e}
 	e.settler = newSettler(e)
 	e.replays = newReplays(e)
@@ -167,7 +168,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.roles.Wait()
 	cancelled := context.AfterFunc(ctx, e.cut)
-	e.workers.Wait()
+	e.crew.wait()
 	if cancelled() {
 		return e.settler.close(ctx)
 	}
