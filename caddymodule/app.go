@@ -60,6 +60,7 @@ type App struct {
 	stopped  bool
 	released bool
 
+	hidden sync.Map                // *derived by derivedKey
 	ready  atomic.Pointer[runtime] // set when opening has succeeded; it stays for requests that outlive this configuration
 	failed error                   // why opening failed; to be read when opened is closed
 }
@@ -90,7 +91,7 @@ func (app *App) Provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.sources = make(map[string]*Handler)
 	app.inlines = make(map[string]*Destination)
-	app.tracers = newTracers()
+	app.tracers = newTracers(app.shown)
 	app.keys = keyFetcher
 	app.keys.use()
 	app.metrics = registerMetrics(ctx.GetMetricsRegistry(), app)

@@ -43,7 +43,7 @@ const (
 func (g *gateway) archive(e *queue.Event, v *eventView, p *privacy, compact bool) ([]byte, error) {
 	contentType := e.Header.Get("Content-Type")
 	line := archivedEvent{
-		cloudEvent: newCloudEvent(e, contentType), GatewayID: e.ID.String(), ReceivedAt: e.ReceivedAt.UTC().Format(time.RFC3339Nano),
+		cloudEvent: newCloudEvent(g.app.shown(e), contentType), GatewayID: e.ID.String(), ReceivedAt: e.ReceivedAt.UTC().Format(time.RFC3339Nano),
 		Method: e.Method, URL: p.address(e.URL), ClientIP: e.ClientIP, Undelivered: strings.Join(unsettled(v), " "),
 	}
 	header := p.header(e.Header)
@@ -65,7 +65,7 @@ func (g *gateway) archive(e *queue.Event, v *eventView, p *privacy, compact bool
 		body, line.Payload = nil, payloadHidden
 	case err != nil:
 		return nil, fmt.Errorf("payload of %s: %w", e.ID, err)
-	case masked:
+	case masked, g.app.derived(e.Source, e.Provider).any(): // nor can the same event be made of it again
 		line.Payload = payloadMasked
 	}
 	return line.encode(body, compact)

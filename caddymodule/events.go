@@ -103,8 +103,17 @@ func (hub *observerHub) emit(name string, data map[string]any) {
 	}
 }
 
+// shown is an event as logs and those who look on may see it.
+func (hub *observerHub) shown(e *queue.Event) *queue.Event {
+	if app := hub.active(); app != nil {
+		return app.shown(e)
+	}
+	return &queue.Event{ID: e.ID, Source: e.Source, Provider: e.Provider, ReceivedAt: e.ReceivedAt} // nobody knows what its source hides
+}
+
 // AttemptFinished implements [delivery.Observer].
 func (hub *observerHub) AttemptFinished(r delivery.AttemptReport) {
+	r.Event = hub.shown(r.Event)
 	tellAttempt(&r)
 	hub.rollup.attempt(r.Destination, r.Attempt.Class == "", r.Attempt.At, r.Attempt.Duration)
 	outcome := r.Attempt.Class
@@ -131,6 +140,7 @@ func (hub *observerHub) AttemptFinished(r delivery.AttemptReport) {
 
 // DeliverySettled implements [delivery.Observer].
 func (hub *observerHub) DeliverySettled(r delivery.SettledReport) {
+	r.Event = hub.shown(r.Event)
 	tellSettled(&r)
 	processMetrics.deliveries.WithLabelValues(r.Destination, r.State.String()).Inc()
 	fields := []zap.Field{

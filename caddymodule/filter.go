@@ -85,7 +85,7 @@ func (c *condition) match(vars map[string]any) (bool, error) {
 		if strings.HasPrefix(err.Error(), "no such key") {
 			return false, nil
 		}
-		return true, fmt.Errorf("when: %w", err)
+		return true, errors.New("when: the expression failed on this event (a value of an unexpected type, or out of range)") // CEL's own messages quote the payload
 	}
 	ok, isBool := out.Value().(bool)
 	if !isBool {

@@ -162,7 +162,7 @@ func (f *Forward) passes(e *queue.Event, vars func() map[string]any, logger *zap
 	}
 	ok, err := f.when.match(vars())
 	if err != nil {
-		logger.Warn("condition failed; the event passes", zap.String("destination", f.destination.name), zap.String("event_type", e.Type), zap.Error(err))
+		logger.Warn("condition failed; the event passes", zap.String("destination", f.destination.name), zap.String("event_type", f.destination.app.shown(e).Type), zap.Error(err))
 	}
 	return ok
 }

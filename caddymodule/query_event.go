@@ -95,10 +95,11 @@ func (g *gateway) Payload(ctx context.Context, id, source, form string) (payload
 	if form != payloadNormalised {
 		return payloadView{Body: body, ContentType: contentType, Masked: masked}, nil
 	}
-	envelope, err := structured(newCloudEvent(e, contentType), body)
+	envelope, err := structured(newCloudEvent(g.app.shown(e), contentType), body)
 	if err != nil {
 		return payloadView{}, fmt.Errorf("payload of %s: %w", own, err)
 	}
+	masked = masked || g.app.derived(e.Source, e.Provider).any()
 	return payloadView{Body: envelope, ContentType: "application/cloudevents+json", Masked: masked}, nil
 }
 

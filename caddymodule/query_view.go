@@ -70,6 +70,8 @@ type eventDetail struct {
 }
 
 func (g *gateway) view(e *queue.Event, size int, deliveries []queue.Delivery) eventView {
+	hidden := g.app.derived(e.Source, e.Provider)
+	e = g.app.shown(e)
 	v := eventView{
 		ID: e.ID, EventID: e.EventID, Source: e.Source, Provider: e.Provider, Type: e.Type, Subject: e.Subject,
 		Time: e.Time, ReceivedAt: e.ReceivedAt.UTC(), Size: size, Filtered: e.Filtered, Deliveries: make([]deliveryView, len(deliveries)),
@@ -82,13 +84,14 @@ func (g *gateway) view(e *queue.Event, size int, deliveries []queue.Delivery) ev
 	}
 	for i := range deliveries {
 		v.Deliveries[i] = g.deliveryView(&deliveries[i])
+		v.Deliveries[i].OrderKey = hidden.orderKey(&deliveries[i])
 	}
 	return v
 }
 
 func (g *gateway) deliveryView(d *queue.Delivery) deliveryView {
 	v := deliveryView{
-		Destination: d.Destination, State: g.shown(d), OrderKey: d.OrderKey, Attempts: d.Attempts,
+		Destination: d.Destination, State: g.shown(d), Attempts: d.Attempts,
 		LastStatus: d.LastStatus, LastError: d.LastError, Replayed: d.Replayed,
 	}
 	if !d.Due.IsZero() && d.State == queue.StatePending {

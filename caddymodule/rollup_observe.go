@@ -26,9 +26,10 @@ func (h *Handler) logEvents(events []queue.NewEvent, receipts []queue.Receipt) {
 		if receipt.Duplicate {
 			result = resultDuplicate
 		}
+		shown := h.app.shown(&e.Event)
 		rt.rollup.log.add(loggedRequest{
 			At: e.ReceivedAt.UTC(), Source: h.Name, Provider: e.Provider, Result: result, Status: h.ackReply.status, ClientIP: e.ClientIP,
-			Event: receipt.ID, EventID: e.EventID, Type: e.Type, Size: len(e.Body), DurationMS: milliseconds(now().Sub(e.ReceivedAt)),
+			Event: receipt.ID, EventID: shown.EventID, Type: shown.Type, Size: len(e.Body), DurationMS: milliseconds(now().Sub(e.ReceivedAt)),
 		})
 	}
 }

@@ -107,8 +107,9 @@ func (h *Handler) tellEvents(events []queue.NewEvent, receipts []queue.Receipt) 
 		if receipt.Duplicate {
 			result = resultDuplicate
 		}
+		shown := h.app.shown(&e.Event)
 		live.publish(tailItem{
-			Kind: tailRequest, At: e.ReceivedAt.UTC(), Source: h.Name, Provider: e.Provider, Event: receipt.ID.String(), EventID: e.EventID, Type: e.Type,
+			Kind: tailRequest, At: e.ReceivedAt.UTC(), Source: h.Name, Provider: e.Provider, Event: receipt.ID.String(), EventID: shown.EventID, Type: shown.Type,
 			Result: result, Status: h.ackReply.status, ClientIP: e.ClientIP, DurationMS: milliseconds(now().Sub(e.ReceivedAt)),
 		})
 	}

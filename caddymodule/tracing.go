@@ -24,6 +24,7 @@ var traceContext propagation.TraceContext
 // tracers hands the tracer of the receiving leg to the forwarding leg: Caddy's tracer belongs to the `tracing` handler of a route and reaches
 // us only through the requests that pass it.
 type tracers struct {
+	shown    func(*queue.Event) *queue.Event // what a trace may have of an event
 	latest   atomic.Pointer[trace.TracerProvider]
 	attempts *lru.Cache[attemptKey, trace.SpanContext] // the last attempt of deliveries that are retried
 }
@@ -36,12 +37,12 @@ type attemptKey struct {
 // maxTracedRetries bounds the deliveries whose next attempt is linked to the one before.
 const maxTracedRetries = 4096
 
-func newTracers() *tracers {
+func newTracers(shown func(*queue.Event) *queue.Event) *tracers {
 	attempts, err := lru.New[attemptKey, trace.SpanContext](maxTracedRetries)
 	if err != nil { // only a size that is not positive fails
 		panic(err)
 	}
-	return &tracers{attempts: attempts}
+	return &tracers{shown: shown, attempts: attempts}
 }
 
 // note remembers the tracer of a request that is traced.
@@ -67,11 +68,12 @@ func (t *tracers) attempt(ctx context.Context, try *delivery.Try, h http.Header)
 		return ctx, func(delivery.Result) {}
 	}
 	parent := traceContext.Extract(ctx, propagation.HeaderCarrier(h))
+	shown := t.shown(event)
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(
-			attribute.String("webhook.event", event.ID.String()), attribute.String("webhook.event_id", event.EventID),
-			attribute.String("webhook.type", event.Type), attribute.String("webhook.source", event.Source),
+			attribute.String("webhook.event", event.ID.String()), attribute.String("webhook.event_id", shown.EventID),
+			attribute.String("webhook.type", shown.Type), attribute.String("webhook.source", event.Source),
 			attribute.String("webhook.destination", try.Delivery.Destination), attribute.Int("webhook.attempt", try.Attempt),
 			attribute.String("webhook.trigger", try.Trigger.String()),
 		),

@@ -18,7 +18,7 @@ func TestTraceFromRequestToAttempts(t *testing.T) {
 	exporter := tracetest.NewInMemoryExporter()
 	provider := trace.NewTracerProvider(trace.WithSyncer(exporter))
 	ctx, request := provider.Tracer("test").Start(t.Context(), "request")
-	tr := newTracers()
+	tr := newTracers(func(e *queue.Event) *queue.Event { return e })
 	tr.note(ctx)
 
 	header := make(http.Header)

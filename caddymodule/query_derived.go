@@ -1,0 +1,165 @@
+package caddymodule
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// derived says what of an event, beside its payload, would show something of the payload that its source hides. Lists, logs and traces have these fields without having the payload,
+// so it is found out by the paths that the fields are read from, not by their values.
+type derived struct {
+	id, kind, time, subject bool
+	order                   map[string]bool // the order key, by destination
+	otherOrder              bool            // the order key of a destination that the source no longer forwards to
+}
+
+// any reports whether an event does not show all of its fields.
+func (d *derived) any() bool { return d.id || d.kind || d.time || d.subject }
+
+// derivedKey is what derived fields depend on.
+type derivedKey struct{ source, provider string }
+
+// metaTime is how long finding out what a source hid may take that is no longer configured.
+const metaTime = 5 * time.Second
+
+// derived returns what events of a source hide beside their payload. It does not change while a configuration runs.
+func (app *App) derived(source, provider string) *derived {
+	if source == alertSource { // the gateway's own
+		return new(derived)
+	}
+	key := derivedKey{source, provider}
+	if known, ok := app.hidden.Load(key); ok {
+		return known.(*derived)
+	}
+	d, sure := app.findDerived(source, provider)
+	if sure {
+		app.hidden.Store(key, d)
+	}
+	return d
+}
+
+// findDerived is sure unless the store could not be read; everything is hidden then.
+func (app *App) findDerived(source, provider string) (d *derived, sure bool) {
+	all := &derived{id: true, kind: true, time: true, subject: true, otherOrder: true}
+	g := &gateway{app: app, rt: app.ready.Load()}
+	h := app.source(source)
+	if h == nil {
+		if g.rt == nil {
+			return all, false
+		}
+		g.meta = g.rt.store
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), metaTime)
+	defer cancel()
+	p, err := g.privacy(ctx, source, provider)
+	if err != nil {
+		return all, false
+	}
+	d = &derived{order: map[string]bool{}, otherOrder: p.Redact || len(p.Mask) > 0}
+	var spec *verifiers.Spec
+	if h != nil {
+		spec = h.provider.Spec()
+		for _, f := range h.Forwards {
+			d.order[f.destination.name] = len(f.OrderBy) > 0 && p.hides(f.order, true)
+		}
+	} else if spec, err = app.providerSpec(provider); err != nil { // nobody knows any more what was read from where
+		masks := len(p.Mask) > 0
+		d.id, d.kind, d.time, d.subject = masks, masks, masks, masks || p.Redact
+		return d, true
+	}
+	events := []verifiers.Event{spec.Event}
+	if spec.Batch != nil {
+		events = append(events, spec.Batch.Event)
+	}
+	for _, e := range events {
+		d.id = d.id || p.hidesText(e.ID, spec, false)
+		d.kind = d.kind || p.hidesText(e.Type, spec, false)
+		d.time = d.time || p.hidesText(e.Time, spec, false)
+		d.subject = d.subject || p.hidesText(e.Subject, spec, true)
+	}
+	return d, true
+}
+
+func (p *privacy) hidesText(text string, spec *verifiers.Spec, redacted bool) bool {
+	if text == "" {
+		return false
+	}
+	expr, err := verifiers.ParseExpr(text)
+	if err != nil { // the provider could read it
+		return len(p.Mask) > 0 || redacted && p.Redact
+	}
+	if text != spec.MessageID && slices.ContainsFunc(expr.Places(), func(at verifiers.Place) bool { return at.Kind == "id" }) && p.hidesText(spec.MessageID, spec, redacted) {
+		return true
+	}
+	return p.hides(expr, redacted)
+}
+
+// hides tells whether the value of an expression may hold something of a payload that is not shown. redacted says that a source without any payloads does not show it either: without
+// their ids, types and times nobody could operate it.
+func (p *privacy) hides(expr verifiers.Expr, redacted bool) bool {
+	return slices.ContainsFunc(expr.Places(), func(at verifiers.Place) bool {
+		switch at.Kind {
+		case "json":
+			return redacted && p.Redact || slices.ContainsFunc(p.Mask, func(mask string) bool { return pathsMeet(splitPath(mask), splitPath(at.Name)) })
+		case "form":
+			return redacted && p.Redact || slices.ContainsFunc(p.Mask, func(mask string) bool { return mask == at.Name || mask == "*" })
+		case "raw", "form_sorted":
+			return redacted && p.Redact || len(p.Mask) > 0
+		}
+		return false // not of the payload, or its hash
+	})
+}
+
+// pathsMeet tells whether one of the two paths may lead to something within what the other leads to. What is more than names in the second one (gjson's queries, modifiers and the like)
+// may lead anywhere.
+func pathsMeet(mask, path []string) bool {
+	if len(mask) == 0 || len(path) == 0 || strings.ContainsAny(path[0], "(@|{[!") {
+		return true
+	}
+	maskAny, pathAny := mask[0] == "*" || mask[0] == "#", strings.ContainsAny(path[0], "*?#")
+	switch {
+	case (mask[0] == path[0] || maskAny || pathAny) && pathsMeet(mask[1:], path[1:]):
+		return true
+	case (isIndex(path[0]) || pathAny) && pathsMeet(mask, path[1:]): // a mask's name looks into lists element by element
+		return true
+	}
+	return (isIndex(mask[0]) || maskAny) && pathsMeet(mask[1:], path)
+}
+
+func isIndex(segment string) bool {
+	_, err := strconv.ParseUint(segment, 10, 32)
+	return err == nil
+}
+
+// shown returns an event with the fields hidden that would show something of the payload; the event itself if there are none.
+func (app *App) shown(e *queue.Event) *queue.Event {
+	d := app.derived(e.Source, e.Provider)
+	if !d.any() {
+		return e
+	}
+	out := *e
+	out.EventID, out.Type, out.Subject = hideIf(d.id, e.EventID), hideIf(d.kind, e.Type), hideIf(d.subject, e.Subject)
+	if d.time {
+		out.Time = time.Time{}
+	}
+	return &out
+}
+
+// orderKey returns a delivery's order key as it may be shown.
+func (d *derived) orderKey(delivery *queue.Delivery) string {
+	hidden, known := d.order[delivery.Destination]
+	return hideIf(hidden || !known && d.otherOrder, delivery.OrderKey)
+}
+
+func hideIf(hidden bool, value string) string {
+	if hidden && value != "" {
+		return maskText
+	}
+	return value
+}
