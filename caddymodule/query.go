@@ -21,9 +21,10 @@ var (
 	errSearchLimit = errors.New("search took too long")
 )
 
-// Bounds of searches that no index of the store answers.
+// Bounds of searches that may have to read many events: of a type that all thousands of events around it have too, or of deliveries that were cancelled, or while the store still makes
+// its index of what was there when it was opened.
 const (
-	lookupTime = 150 * time.Millisecond // for an event by the provider's id that no dedup claim leads to
+	lookupTime = 250 * time.Millisecond // for an event by the provider's id that no dedup claim leads to, as long as the store's index of history is not complete
 	listTime   = 100 * time.Millisecond // for how long a page that is not full may begin to look further: it may be short before the end
 )
 
@@ -136,7 +137,7 @@ func (g *gateway) find(ctx context.Context, id, source string) (queue.ID, []queu
 	for {
 		page, err := g.inspect.Events(ctx, filter)
 		if errors.Is(err, context.DeadlineExceeded) {
-			return 0, nil, fmt.Errorf("%w: event %q is not among the newest ones; use its wh_ id, or list events between two times", errSearchLimit, id)
+			return 0, nil, fmt.Errorf("%w: event %q is not among the newest ones, and the index of older ones is not complete yet; use its wh_ id, list events between two times, or ask again in some minutes", errSearchLimit, id)
 		}
 		if err != nil {
 			return 0, nil, fmt.Errorf("looking for event %q: %w", id, err)

@@ -20,6 +20,7 @@ const (
 	tabClaim     = 'X' // day, hash of source and dedup key: dedup claims
 	tabMeta      = 'M' // name: the store's own bookkeeping
 	tabUser      = 'U' // key: what queue.Metadata keeps
+	tabZone      = 'Z' // kind, zone, ...: what occurs in each 4096 consecutive events (zone.go); follows from them, and older versions ignore it
 )
 
 var (

@@ -47,7 +47,8 @@ type lane struct {
 	marked    marks  // as they were queued last
 	oldestSeq uint64 // whose time of arrival is oldestAt
 	oldestAt  time.Time
-	known     bool // it had deliveries before the store was opened
+	known     bool   // it had deliveries before the store was opened
+	joined    uint64 // zone of which its row says that it got a delivery later
 }
 
 // fresh is a delivery in the FIFO to which nothing has happened.

@@ -16,6 +16,7 @@ const (
 	defaultPage = 50
 	maxPage     = 1000
 	scanPage    = 5000            // events one call looks at, however few of them the filter lets through
+	scanRows    = 100_000         // rows about zones that it looks at: those of some 25 million events
 	clockSlack  = 60 * 1000000000 // events may have been received in another order than they were stored, by this much
 )
 
@@ -56,6 +57,8 @@ func (s *Store) list(ctx context.Context, f *queue.Filter) (*pager, error) {
 	p.narrow()
 	from := p.candidates()
 	defer from.close()
+	p.zones = newZoneFilter(p)
+	defer p.zones.close()
 	return p, p.run(from, before)
 }
 
@@ -69,6 +72,7 @@ type pager struct {
 	chosen bool    // the filter names destinations
 	page   queue.Page
 	looked int // events that were read
+	zones  zoneFilter
 }
 
 // run goes back from the event before the given one.
@@ -78,12 +82,16 @@ func (p *pager) run(from candidates, before uint64) error {
 		if !ok {
 			return nil
 		}
-		if len(p.page.Events) == p.f.Limit || p.looked == scanPage {
+		if len(p.page.Events) == p.f.Limit || p.looked == scanPage || p.zones.read >= scanRows {
 			p.page.Next = strconv.FormatUint(before, 10)
 			return nil
 		}
 		if err := p.ctx.Err(); err != nil {
 			return err
+		}
+		if limit := p.zones.limit(seq); limit <= seq {
+			before = limit
+			continue
 		}
 		before = seq
 		p.looked++

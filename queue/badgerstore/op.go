@@ -27,6 +27,7 @@ type op struct {
 	endDay uint32 // day whose claims are all gone; 0: none
 	minDue int64  // lowest row written to the schedule; 0: none
 	minSeq uint64 // lowest row written to the open table; 0: none
+	zoned  bool   // from here on the rows about zones are right
 
 	done chan error // gets the result once it is durable and visible; nil if nobody waits
 }

@@ -124,6 +124,7 @@ func (s *Store) loadState() (appliedState, error) {
 	err = sn.row(keyApplied, func(value []byte) error {
 		d := decoder{b: value}
 		state.seq, state.commits, state.events = d.fixed(), d.fixed(), d.int()
+		state.zoned = len(d.b) > 0 && d.byte() == 1
 		return nil
 	})
 	if err != nil {
@@ -240,9 +241,14 @@ func (s *Store) start() error {
 	}
 	s.disk.used.Store(dirSize(s.dir))
 	s.disk.keepBallast()
+	s.zones.ready.Store(state.zoned)
 	s.wg.Add(3)
 	go s.applier.run()
 	go s.keepMarks()
+	if !s.o.manual {
+		s.wg.Add(1)
+		go s.keepZones()
+	}
 	go s.fillFilters(s.days.all())
 	go func() {
 		defer s.wg.Done()

@@ -13,6 +13,9 @@ func (s *Store) replay(t *target, orderKey string) (*op, bool) {
 	after.state, after.place, after.due, after.wanted = queue.StatePending, inScheduled, t.now, 0
 	after.settledAt, after.firstTry, after.seriesTries, after.aside, after.replayed = 0, 0, 0, false, true
 	o := &op{}
+	if before.state == 0 {
+		s.joinZone(l, o, t.seq)
+	}
 	s.takeOut(t)
 	if t.hash == 0 {
 		l.change(o, t.seq, 0, before, after)

@@ -43,6 +43,7 @@ type Options struct {
 	diskSpace  func(dir string) (free, total int64, err error)
 	format     uint64
 	migrations map[uint64]migration
+	manual     bool // nobody makes the rows about zones in the background
 }
 
 func (o *Options) setDefaults() error {

@@ -23,6 +23,7 @@ type stragglerHand struct {
 	loaded    bool
 	straggler uint64
 	dead      uint64
+	zone      uint64
 }
 
 // Maintain implements [queue.Maintainer].
@@ -50,6 +51,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 		if err != nil {
 			return pruned, fmt.Errorf("maintain: %w", err)
 		}
+	}
+	if err := s.dropZones(ctx); err != nil {
+		return pruned, fmt.Errorf("maintain: %w", err)
 	}
 	if err := s.dropClaims(ctx, now); err != nil {
 		return pruned, fmt.Errorf("maintain: %w", err)

@@ -12,6 +12,7 @@ type appliedState struct {
 	seq     uint64 // last event
 	commits uint64 // number of transactions
 	events  int64  // stored at present
+	zoned   bool   // whoever wrote last keeps the rows about zones right
 	lanes   map[uint16]*laneRow
 	sources map[string]*sourceRow
 	days    map[uint32]int64 // end of the last dedup claim of a day

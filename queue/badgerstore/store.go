@@ -89,6 +89,8 @@ type Store struct {
 	metaMu     sync.RWMutex // who puts metadata read-locks it while it queues it
 	metaBuried atomic.Bool  // there may be tombstones of metadata
 
+	zones zones
+
 	firstEvent   atomic.Uint64 // no event with a lower number is stored
 	damaged      atomic.Uint64
 	brokenTables atomic.Uint64
