@@ -60,7 +60,8 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (BackupInfo, error) {
 }
 
 // Restore makes a store of a backup, in a directory that is empty or does not exist. key is that of the backup, o.EncryptionKey the one of the new store, which may
-// be another one or none. Events that come later get numbers that were never used, also if the store that was backed up went on. Errors: [ErrBackup], [ErrKey].
+// be another one or none. Events that come later get numbers that were never used, also if the store that was backed up went on. When the disk has too little room it stops before it
+// is full; what was begun stays marked as incomplete. Errors: [ErrBackup], [ErrKey], [queue.ErrFull].
 func Restore(ctx context.Context, r io.Reader, key []byte, dir string, o Options) (info BackupInfo, err error) {
 	given := o
 	if err := o.setDefaults(); err != nil {
@@ -84,6 +85,10 @@ func Restore(ctx context.Context, r io.Reader, key []byte, dir string, o Options
 	if err != nil {
 		return info, fmt.Errorf("restore: %w", err)
 	}
+	size := sizeOf(r)
+	if err := o.fits(size, dir); err != nil {
+		return info, fmt.Errorf("restore: %w", err)
+	}
 	lock, err := claimDir(ctx, dir, &o)
 	if err != nil {
 		return info, fmt.Errorf("restore: %w", err)
@@ -92,7 +97,7 @@ func Restore(ctx context.Context, r io.Reader, key []byte, dir string, o Options
 	if err := errors.Join(given.fitDisk(dir), given.setDefaults()); err != nil {
 		return info, fmt.Errorf("restore: %w", err)
 	}
-	if err := restoreRows(ctx, a, kind, payload, dir, &given); err != nil {
+	if err := restoreRows(ctx, a, kind, payload, dir, &given, size); err != nil {
 		return a.info, fmt.Errorf("restore: %w", err)
 	}
 	if err := releaseDir(dir); err != nil {
@@ -153,8 +158,12 @@ func releaseDir(dir string) error {
 	return syncDir(dir)
 }
 
-// restoreRows writes the rows and the high-water mark.
-func restoreRows(ctx context.Context, a *archiveReader, kind uint32, payload []byte, dir string, o *Options) error {
+// restoreRows writes the rows and the high-water mark. size is that of the backup; 0: it is not known.
+func restoreRows(ctx context.Context, a *archiveReader, kind uint32, payload []byte, dir string, o *Options, size int64) error {
+	disk := newDiskGuard(dir, o)
+	if err := disk.prepare(); err != nil {
+		return err
+	}
 	var failed error
 	log := badgerLog{o.Logger, func(err error) { failed = err }}
 	db, err := badger.Open(o.badger(filepath.Join(dir, "db"), log).WithSyncWrites(false)) // it is synced as a whole at the end
@@ -162,6 +171,14 @@ func restoreRows(ctx context.Context, a *archiveReader, kind uint32, payload []b
 		return err
 	}
 	t := &restorer{batch: db.NewWriteBatch(), o: o}
+	out := func() error { // Badger itself would hold back all that is not smaller than a memtable without its values
+		err := t.batch.Flush()
+		t.batch = db.NewWriteBatch()
+		return err
+	}
+	t.room = newRoom(disk, out, func() (string, int64) {
+		return fmt.Sprintf("%d events and %s of the backup are restored", t.events, mebibytes(a.info.Bytes)), max(0, size-a.info.Bytes)
+	})
 	err = t.all(ctx, a, kind, payload)
 	if err == nil {
 		err = t.batch.Flush()
@@ -181,6 +198,7 @@ func restoreRows(ctx context.Context, a *archiveReader, kind uint32, payload []b
 type restorer struct {
 	batch        *badger.WriteBatch
 	o            *Options
+	room         *room
 	rows, events uint64
 	seq, commits uint64
 }
@@ -217,6 +235,9 @@ func (t *restorer) all(ctx context.Context, a *archiveReader, kind uint32, paylo
 
 func (t *restorer) row(key, value []byte) error {
 	t.rows++
+	if err := t.room.take(len(key) + len(value)); err != nil {
+		return err
+	}
 	switch {
 	case key[0] == tabEvent:
 		t.events++

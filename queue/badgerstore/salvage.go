@@ -44,7 +44,8 @@ const maxLost = 10_000
 
 // Salvage carries every readable event of a store that nobody has open into a new one, with the states of its deliveries, the dedup claims and the metadata. It
 // takes each file for itself, whatever is wrong with the others, and changes none of them. to is a directory that is empty or does not exist. o.EncryptionKey is
-// that of the old store, key the one of the new, which may be another one or none. Deliveries whose state cannot be read are pending in the new store. Errors: [ErrNoStore], [ErrKey].
+// that of the old store, key the one of the new, which may be another one or none. Deliveries whose state cannot be read are pending in the new store. When the disk has too little room
+// it stops before it is full; what was begun stays marked as incomplete. Errors: [ErrNoStore], [ErrKey], [queue.ErrFull].
 func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*SalvageReport, error) {
 	target := o // the new store's files have sizes of their own
 	if err := o.setDefaults(); err != nil {
@@ -101,7 +102,7 @@ func (v *salvage) run(lock *os.File, source, target *Options) (err error) {
 		return err
 	}
 	defer v.copies.close()
-	v.c, err = newCarrier(v.report.To, lock, *target)
+	v.c, err = newCarrier(v.report.To, lock, *target, dirSize(v.from))
 	if err == nil {
 		err = v.carry()
 	}
@@ -214,7 +215,7 @@ func (v *salvage) events() error {
 	rows, states, attempts := newBySeq(v.db, tabEvent), newBySeq(v.db, tabDelivery), newBySeq(v.db, tabAttempt)
 	for n := 0; rows.ok || len(unlisted) > 0; n++ {
 		if n%1024 == 0 {
-			if err := errors.Join(v.ctx.Err(), v.c.roomLeft()); err != nil {
+			if err := v.ctx.Err(); err != nil {
 				return err
 			}
 		}

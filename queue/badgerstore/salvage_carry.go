@@ -14,6 +14,8 @@ import (
 type carrier struct {
 	s      *Store
 	a      *applier
+	room   *room
+	events int
 	now    int64
 	first  uint64
 	busy   map[busyKey]bool   // order keys of which some delivery has left the FIFO
@@ -29,7 +31,8 @@ type busyKey struct {
 }
 
 // newCarrier makes the new store.
-func newCarrier(dir string, lock *os.File, o Options) (*carrier, error) {
+// size is what the old store takes; the new one takes that at most.
+func newCarrier(dir string, lock *os.File, o Options, size int64) (*carrier, error) {
 	s := newStore(dir, o)
 	s.lock = lock
 	c := &carrier{s: s, now: o.Clock().UnixNano(), busy: map[busyKey]bool{}, owners: map[busyKey]turn{}, lanes: map[string]*counts{}, late: map[string]uint64{}}
@@ -47,6 +50,12 @@ func newCarrier(dir string, lock *os.File, o Options) (*carrier, error) {
 	s.applier = newApplier(s, state)
 	c.a = s.applier
 	c.a.tx = c.a.begin()
+	out := func() error {
+		err := c.a.commit()
+		c.a.tx = c.a.begin()
+		return err
+	}
+	c.room = newRoom(s.disk, out, func() (string, int64) { return fmt.Sprintf("%d events are carried", c.events), max(0, size-c.room.sum) })
 	return c, nil
 }
 
@@ -62,6 +71,10 @@ func (c *carrier) event(seq uint64, rec []byte, states []carriedDelivery) (*pend
 	if c.first == 0 {
 		c.first = seq
 		c.a.state.seq = seq - 1
+	}
+	c.events++
+	if err := c.room.take(len(rec)); err != nil {
+		return nil, err
 	}
 	p, err := c.s.pendingOf(seq, rec)
 	if err != nil {
@@ -156,6 +169,9 @@ func (c *carrier) add(o *op) error {
 
 // row carries a row that stands for itself.
 func (c *carrier) row(key, value []byte) error {
+	if err := c.room.take(len(key) + len(value)); err != nil {
+		return err
+	}
 	o := &op{}
 	o.put(key, append([]byte{}, value...))
 	return c.add(o)
@@ -235,15 +251,4 @@ func (c *carrier) close() error {
 		err = c.s.writeMark()
 	}
 	return err
-}
-
-// roomLeft refuses to go on when the disk is nearly full, which would end the process.
-func (c *carrier) roomLeft() error {
-	if err := c.s.disk.update(); err != nil {
-		return err
-	}
-	if c.s.disk.stopped() {
-		return fmt.Errorf("%w: %d bytes are free on the disk of %s, and %d are wanted", queue.ErrFull, c.s.disk.free.Load(), c.s.dir, c.s.disk.reserve.Load()/2)
-	}
-	return nil
 }
