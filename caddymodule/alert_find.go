@@ -159,11 +159,11 @@ func (o *observation) unusedSecrets(h *Handler, at time.Time, limit time.Duratio
 	}
 }
 
-// oldSecrets tells secrets that have not been changed for long. Only those in files are known by age.
+// oldSecrets tells secrets whose file was not changed for long. Nothing else is known of a secret's age: none for those from elsewhere, nor when a provider lets one expire.
 func (o *observation) oldSecrets(h *Handler, at time.Time, limit time.Duration, add func(subject, format string, args ...any)) {
 	for i, changed := range h.secrets.changed() {
 		if !changed.IsZero() && at.Sub(changed) > limit {
-			add(h.Name+"/"+strconv.Itoa(i+1), "secret %d of source %s has been the same for more than %s: it is due for rotation", i+1, h.Name, limit)
+			add(h.Name+"/"+strconv.Itoa(i+1), "the file of secret %d of source %s was not changed for more than %s: the secret may be due for rotation", i+1, h.Name, limit)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
-// oldSecret is the age from which on a secret should be rotated.
+// oldSecret is how long a secret's file may stay as it is without a hint to rotate it.
 const oldSecret = 365 * 24 * time.Hour
 
 func bytesText(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
@@ -95,7 +95,7 @@ func (g *gateway) checkSecrets(_ context.Context, status *statusView) []healthNo
 			warn(s, "a secret stands in the configuration itself", "write {env.NAME} or {file./path}: `caddy adapt` and the autosaved configuration show literals")
 		}
 		if !s.mtime.IsZero() && now().Sub(s.mtime) > oldSecret {
-			warn(s, fmt.Sprintf("secret %s is %s old", s.label, age(now().Sub(s.mtime))), "rotate it: several secrets may be live at a time")
+			warn(s, fmt.Sprintf("the file of secret %s was last changed %s ago", s.label, age(now().Sub(s.mtime))), "if the secret is as old, rotate it: several secrets may be live at a time")
 		}
 		for j := range all[:i] {
 			if other := &all[j]; len(s.value) > 0 && bytes.Equal(other.value, s.value) {

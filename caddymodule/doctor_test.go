@@ -53,7 +53,7 @@ func TestDoctor(t *testing.T) {
 			{"source", "a", "0 events accepted", levelOK},
 			{"secret", "b", "stands in the configuration", levelWarn},
 			{"secret", "b", "is the same as {file." + old + "} of source a", levelWarn},
-			{"secret", "a", "old", levelWarn},
+			{"secret", "a", "was last changed ", levelWarn},
 			{"header", "c", "Caddy drops the header X_Acme_Signature", levelFail},
 			{"destination", "up", "takes connections", levelOK},
 			{"destination", "down", "cannot be reached: connection refused", levelFail},

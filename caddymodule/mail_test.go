@@ -83,7 +83,7 @@ func TestAlertOnOldSecret(t *testing.T) {
 	r := startAlerts(t, "on secret_old 90d", "webhook stripe {\n secret {file."+file+"} literal\n}")
 	r.look(time.Hour)
 	r.look(100 * 24 * time.Hour)
-	if m := r.messages(1); m.Kind != "secret_old" || m.Subject != "stripe/1" || strings.Contains(m.Summary, testSecret) {
+	if m := r.messages(1); m.Kind != "secret_old" || !strings.HasPrefix(m.Summary, "the file of secret 1 of source stripe was not changed for more than ") || m.Subject != "stripe/1" || strings.Contains(m.Summary, testSecret) {
 		t.Errorf("%+v", m)
 	}
 	if err := os.Chtimes(file, r.at, r.at); err != nil {
