@@ -146,6 +146,11 @@ func TestDerivedFieldsAreHidden(t *testing.T) {
 			if strings.Contains(test.rules, "mask id") && (!strings.Contains(shown["events"], `"event_id":"***"`) || !strings.Contains(shown["export"], `"payloadstate":"masked"`)) {
 				t.Errorf("events: %s\nexport: %s", shown["events"], shown["export"])
 			}
+			for _, filter := range []string{"id=" + hiddenID, "type=" + hiddenType} { // who knows a value finds it
+				if page := get[eventPage](rig, "/webhooks/events?"+filter); len(page.Events) != 1 || page.Events[0].ID.String() != own {
+					t.Errorf("%s finds %+v", filter, page.Events)
+				}
+			}
 			// a source that left the configuration hides what it hid
 			rig.reload(options, "webhooks_dashboard /dash* {\n unprotected_ok\n}\nwebhook github {\n secret x\n}")
 			for place, text := range rig.everywhere(own) {
