@@ -13,6 +13,7 @@ import (
 // It is a list of blocked Bloom filters, each as large as all before it together, up to a limit.
 type claimFilter struct {
 	complete atomic.Bool              // it has the claims from before the store was opened too
+	claims   atomic.Int64             // in it
 	parts    atomic.Pointer[[]*bloom] // replaced, never changed; nil: there was no memory for it
 
 	mu   sync.Mutex // of those who add
@@ -68,8 +69,12 @@ func (f *claimFilter) add(hash *[16]byte, used *atomic.Int64) {
 	}
 	if list[len(list)-1].set(hash) {
 		f.room--
+		f.claims.Add(1)
 	}
 }
+
+// given reports whether the filter has memory.
+func (f *claimFilter) given() bool { return f.parts.Load() != nil }
 
 // drop gives the memory back. The caller holds f.mu.
 func (f *claimFilter) drop(used *atomic.Int64) {

@@ -11,11 +11,21 @@ import (
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
-// Dedup claims are rows under the day on which they were made, so that a day's claims can be dropped together when the last of them
-// has ended, and so that compaction touches only today's. A claim whose row Badger's newest snapshot may not show yet is in memory.
+// Dedup claims are rows in buckets: those of a day, or of a part of one in which there are many. A bucket's claims are dropped together when the last of
+// them has ended. Within a bucket claims have no order, so a compaction rewrites all of it time and again: that is why a bucket is not to become large.
+// A claim whose row Badger's newest snapshot may not show yet is in memory.
 
 // dayOf returns the day of a moment, counted from 1970.
 func dayOf(at int64) uint32 { return uint32(max(at, 0) / day) }
+
+const (
+	bucketClaims = 1 << 20         // a bucket of so many claims is followed by another one,
+	bucketMemory = filterLimit / 2 // as long as the filters take no more memory than that: a bucket without a filter costs each event a look-up
+	bucketBits   = 8               // of a bucket's number, below those of its day
+)
+
+// firstBucket is the first bucket of a day. Earlier versions had one for each day, with the number of the day.
+func firstBucket(day uint32) uint32 { return day << bucketBits }
 
 // claimHash identifies a dedup key of a source.
 func claimHash(source, key string) (h [16]byte) {
@@ -94,6 +104,7 @@ type claimDays struct {
 	mu      sync.Mutex // of those who replace it
 	list    atomic.Pointer[[]claimDay]
 	filters atomic.Int64 // bytes of all filters
+	most    int64        // claims of a bucket that is followed by another one
 }
 
 type claimDay struct {
@@ -127,9 +138,24 @@ const (
 // roundUntil is how exactly the end of a day's claims is noted.
 func roundUntil(until int64) int64 { return until - until%hour + hour }
 
-// note takes in a claim that is about to be made.
-func (c *claimDays) note(number uint32, claim *dedupClaim) {
-	c.extend(number, claim.until).add(&claim.hash, &c.filters)
+// note takes in a claim that is about to be made on a day, and gives it its bucket.
+func (c *claimDays) note(day uint32, claim *dedupClaim) {
+	claim.bucket = c.bucketFor(day)
+	c.extend(claim.bucket, claim.until).add(&claim.hash, &c.filters)
+}
+
+// bucketFor returns the bucket for new claims of a day: its newest one, or the next one if that is full.
+func (c *claimDays) bucketFor(day uint32) uint32 {
+	for _, b := range c.all() { // newest first
+		if b.day>>bucketBits != day {
+			continue
+		}
+		if b.filter.claims.Load() >= c.most && b.filter.given() && c.filters.Load() < bucketMemory && b.day+1 < firstBucket(day+1) {
+			return b.day + 1
+		}
+		return b.day
+	}
+	return firstBucket(day)
 }
 
 // extend sees to it that a day is known to have claims that end then, and returns its filter.

@@ -41,8 +41,9 @@ type stored struct {
 
 // dedupClaim is the claim an event made when it was accepted; until is 0 if it made none.
 type dedupClaim struct {
-	hash  [16]byte
-	until int64
+	hash   [16]byte
+	until  int64
+	bucket uint32 // of its row; not in the event's record
 }
 
 // encodeEvent appends the record of an event. Its sequence number and its checksums are filled in by sealEvent.

@@ -15,9 +15,9 @@ const (
 	tabDelivery  = 'H' // seq, destination: state of a delivery; absent as long as nothing has happened to it
 	tabAttempt   = 'A' // seq, destination, number: attempts but the last one, which is in the delivery's row
 	tabOpen      = 'P' // destination, seq: unsettled deliveries that have left the FIFO
-	tabDead      = 'D' // seq, destination: dead letters
+	tabDead      = 'D' // seq, destination: dead letters; the class of the last failure, where it was known when the row was written
 	tabStraggler = 'S' // seq: events the pruner has passed and has to come back to
-	tabClaim     = 'X' // day, hash of source and dedup key: dedup claims
+	tabClaim     = 'X' // bucket, hash of source and dedup key: dedup claims
 	tabMeta      = 'M' // name: the store's own bookkeeping
 	tabUser      = 'U' // key: what queue.Metadata keeps
 	tabZone      = 'Z' // kind, zone, ...: what occurs in each 4096 consecutive events (zone.go); follows from them, and older versions ignore it

@@ -40,6 +40,7 @@ func newStore(dir string, o Options) *Store {
 		wakes:  wakes{ch: make(chan string, wakeSize)},
 		lanes:  lanes{byName: map[string]*lane{}, max: map[string]int64{"": o.MaxPending}},
 		claims: recentClaims{young: map[[16]byte]*pending{}},
+		days:   claimDays{most: bucketClaims},
 		intake: intake{sources: map[string]*sourceRow{}},
 		closed: make(chan struct{}), quit: make(chan struct{}),
 	}
@@ -204,6 +205,7 @@ func (s *Store) pendingOf(seq uint64, rec []byte) (*pending, error) {
 		return nil, fmt.Errorf("journal: event %s: %w", queue.ID(seq), err)
 	}
 	p := &pending{seq: seq, ev: &e.Event, record: rec, claim: e.claim, enqueued: e.enqueued}
+	p.claim.bucket = firstBucket(dayOf(p.enqueued))
 	for _, d := range e.deliveries {
 		l, err := s.lanes.get(d.Destination, seq)
 		if err != nil {

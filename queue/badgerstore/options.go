@@ -92,12 +92,14 @@ func (o *Options) valueThreshold() int { return o.ValueThreshold }
 
 // badger returns the options of the database.
 func (o *Options) badger(dir string, log badger.Logger) badger.Options {
+	// Compactions build many tables at a time, each in a buffer of twice its size: with tables of 2 MiB, Badger's default, that took up to 400 MiB.
+	const tableSize = 1 << 20
 	b := badger.DefaultOptions(dir).
 		WithSyncWrites(true).WithDetectConflicts(false).WithMetricsEnabled(false).WithNumVersionsToKeep(1).
 		WithCompression(options.None).WithVerifyValueChecksum(false). // every row has a checksum of ours
 		WithMemTableSize(o.MemTableSize).WithNumMemtables(o.NumMemtables).
 		WithValueLogFileSize(o.ValueLogFileSize).WithValueThreshold(int64(o.ValueThreshold)).
-		WithNumCompactors(2).WithCompactL0OnClose(false).WithBlockCacheSize(0).WithLogger(log)
+		WithNumCompactors(2).WithBaseTableSize(tableSize).WithCompactL0OnClose(false).WithBlockCacheSize(0).WithLogger(log)
 	if len(o.EncryptionKey) > 0 {
 		// Badger insists on caches with encryption, because decrypted blocks are expensive.
 		b = b.WithEncryptionKey(o.EncryptionKey).WithIndexCacheSize(32 << 20).WithBlockCacheSize(32 << 20)

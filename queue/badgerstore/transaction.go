@@ -109,14 +109,13 @@ func (a *applier) addEvent(p *pending) error {
 		t.large += len(p.record)
 	}
 	if p.claim.until != 0 {
-		day := dayOf(p.enqueued)
-		key := claimKey(day, p.claim.hash)
+		key := claimKey(p.claim.bucket, p.claim.hash)
 		if err := t.set(key, seal(key, encodeClaim(p.seq, p.claim.until))); err != nil {
 			return fmt.Errorf("apply dedup claim: %w", err)
 		}
-		if p.claim.until > a.state.days[day] {
-			a.state.days[day] = roundUntil(p.claim.until)
-			t.days[day] = struct{}{}
+		if p.claim.until > a.state.days[p.claim.bucket] {
+			a.state.days[p.claim.bucket] = roundUntil(p.claim.until)
+			t.days[p.claim.bucket] = struct{}{}
 		}
 	}
 	for i := range p.deliveries {
