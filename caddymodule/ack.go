@@ -116,7 +116,8 @@ func (h *Handler) account(w http.ResponseWriter, events []queue.NewEvent, receip
 		}
 		noteAccepted(w, result, &events[i], receipt)
 		if c := h.logger.Check(zap.DebugLevel, message); c != nil {
-			c.Write(zap.Stringer("event", receipt.ID), zap.String("event_id", events[i].EventID), zap.String("type", events[i].Type),
+			shown := h.app.shown(&events[i].Event)
+			c.Write(zap.Stringer("event", receipt.ID), zap.String("event_id", shown.EventID), zap.String("type", shown.Type),
 				zap.Int("deliveries", len(events[i].Deliveries)), zap.Strings("filtered", events[i].Filtered))
 		}
 	}
