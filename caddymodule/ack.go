@@ -81,7 +81,9 @@ func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.T
 		// stored, but too late for the provider, who has counted a failure: it will send the event again, and that one is a duplicate
 		return h.fail(w, nil, fmt.Errorf("answering: %w", ctx.Err()))
 	}
-	h.count(result, now().Sub(started))
+	took := now().Sub(started)
+	h.count(result, took)
+	h.meters.ack.Observe(took.Seconds())
 	reply := &h.ackReply
 	header := w.Header()
 	for name, value := range reply.header {
@@ -100,7 +102,6 @@ func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.T
 	if reply.body != "" {
 		_, _ = w.Write([]byte(reply.body)) // a provider that is gone sends again, and that one is a duplicate
 	}
-	h.app.metrics.ack.WithLabelValues(h.Name).Observe(now().Sub(started).Seconds())
 	return nil
 }
 

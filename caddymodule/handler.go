@@ -31,6 +31,7 @@ type Handler struct {
 	token    *tokenGuard
 	ackReply ackReply
 	rules    sourceRules
+	meters   *sourceMeters
 	adopting sync.Mutex // held while a handshake brings a secret
 }
 
@@ -103,7 +104,7 @@ func (h *Handler) verify(ctx context.Context, req *verifiers.Request) (verifiers
 	}
 	started := time.Now()
 	proof, err := h.provider.Verify(ctx, req, h.secrets.get(req.At))
-	h.app.metrics.verify.WithLabelValues(h.Name).Observe(time.Since(started).Seconds())
+	h.meters.verify.Observe(time.Since(started).Seconds())
 	if err == nil && proof.SecretIndex >= 0 {
 		index := strconv.Itoa(proof.SecretIndex)
 		h.app.metrics.secretHits.WithLabelValues(h.Name, index).Inc()
@@ -121,7 +122,7 @@ func (h *Handler) enqueue(ctx context.Context, events []queue.NewEvent) ([]queue
 	started := time.Now()
 	receipts, err := rt.store.Enqueue(ctx, events)
 	if err == nil {
-		h.app.metrics.commit.WithLabelValues(h.Name).Observe(time.Since(started).Seconds())
+		h.meters.commit.Observe(time.Since(started).Seconds())
 	}
 	return receipts, err
 }

@@ -70,6 +70,23 @@ func newMetrics() *metrics {
 	}
 }
 
+// sourceMeters are the metrics that each accepted request of a source writes, looked up once.
+type sourceMeters struct {
+	ack, verify, commit prometheus.Observer
+	results             map[string]prometheus.Counter // of accepted requests and duplicates
+}
+
+func (m *metrics) source(name, provider string) *sourceMeters {
+	meters := &sourceMeters{
+		ack: m.ack.WithLabelValues(name), verify: m.verify.WithLabelValues(name), commit: m.commit.WithLabelValues(name),
+		results: map[string]prometheus.Counter{},
+	}
+	for _, result := range []string{resultAccepted, resultDuplicate} {
+		meters.results[result] = m.requests.WithLabelValues(name, provider, result)
+	}
+	return meters
+}
+
 // collectors are those of the process.
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{

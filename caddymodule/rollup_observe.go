@@ -9,7 +9,11 @@ import (
 
 // count adds a request to the metrics and the rollup. took is the time to the answer; it matters for accepted ones.
 func (h *Handler) count(result string, took time.Duration) {
-	h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, result).Inc()
+	if c := h.meters.results[result]; c != nil {
+		c.Inc()
+	} else {
+		h.app.metrics.requests.WithLabelValues(h.Name, h.provider.Spec().ID, result).Inc()
+	}
 	if rt := h.app.ready.Load(); rt != nil { // a gateway whose store is not open keeps no charts
 		rt.rollup.request(h.Name, result, now(), took)
 	}

@@ -143,6 +143,7 @@ func (h *Handler) provisionSource(ctx caddy.Context) error {
 	if err := h.provisionReconcile(); err != nil {
 		return err
 	}
+	h.meters = h.app.metrics.source(h.Name, h.provider.Spec().ID)
 	for i, f := range h.Forwards {
 		if err := f.provision(ctx, h.app, h); err != nil {
 			return fmt.Errorf("forward %d: %w", i+1, err)
