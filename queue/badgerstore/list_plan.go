@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"slices"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
@@ -74,15 +75,26 @@ func (p *pager) dead() candidates {
 		return new(numbers)
 	}
 	passed := 0
-	return &tableRows{backward: p.sn.backward([]byte{tabDead}), skip: func(key []byte) bool {
+	return &tableRows{backward: p.sn.backward([]byte{tabDead}), skip: func(row *badger.Item) bool {
 		if passed++; passed%skipCheck == 0 && p.ctx.Err() != nil {
 			return false // run sees it too
 		}
-		return len(key) == 11 && !wanted[be.Uint16(key[9:])]
+		key := row.Key()
+		return len(key) == 11 && (!wanted[be.Uint16(key[9:])] || p.f.Error != "" && otherClass(row, p.f.Error))
 	}}
 }
 
-// skipCheck is how many rows of other destinations are passed before somebody asks whether to go on.
+// otherClass reports whether the row of a dead letter says that it died of something else. Rows of older versions do not say.
+func otherClass(row *badger.Item, class string) (other bool) {
+	err := row.Value(func(sealed []byte) error {
+		value, sound := unseal(row.Key(), sealed)
+		other = sound && len(value) > 0 && string(value) != class
+		return nil
+	})
+	return err == nil && other
+}
+
+// skipCheck is how many rows that do not count are passed before somebody asks whether to go on.
 const skipCheck = 4096
 
 // unsettled adds what is pending or leased for a destination. A delivery that is in the FIFO still has not been attempted, so that it has no error.

@@ -84,6 +84,8 @@ func TestListsReadWhatTheyShow(t *testing.T) {
 	wantPage(t, s, queue.Filter{States: states(queue.StateCancelled)}, 0)
 	wantPage(t, s, queue.Filter{Error: "timeout"}, 2, retried)
 	wantPage(t, s, queue.Filter{Error: "status"}, 2, died)
+	wantPage(t, s, queue.Filter{Error: "status", States: states(queue.StateDead)}, 1, died)
+	wantPage(t, s, queue.Filter{Error: "timeout", States: states(queue.StateDead)}, 0)
 	wantPage(t, s, queue.Filter{Destination: "nobody"}, 0)
 }
 

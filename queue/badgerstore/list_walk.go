@@ -56,8 +56,8 @@ func (b *backward) to(key []byte) (*badger.Item, bool) {
 // tableRows are the candidates of a table whose keys begin with the numbers of events.
 type tableRows struct {
 	backward
-	lowest uint64                // there are none before it
-	skip   func(key []byte) bool // of rows that do not count; nil: none
+	lowest uint64                      // there are none before it
+	skip   func(row *badger.Item) bool // of rows that do not count; nil: none
 }
 
 func (t *tableRows) below(limit uint64) (uint64, bool) {
@@ -70,7 +70,7 @@ func (t *tableRows) below(limit uint64) (uint64, bool) {
 		if !ok {
 			return 0, false
 		}
-		if t.skip == nil || !t.skip(item.Key()) {
+		if t.skip == nil || !t.skip(item) {
 			return be.Uint64(item.Key()[1:]), true
 		}
 		key = append(key[:0], item.Key()...)

@@ -108,7 +108,7 @@ func (l *lane) change(o *op, seq, hash uint64, before, after record) {
 		o.del(deadKey(seq, l.id))
 	}
 	if after.state == queue.StateDead && before.state != queue.StateDead {
-		o.put(deadKey(seq, l.id), nil)
+		o.put(deadKey(seq, l.id), []byte(after.lastError))
 	}
 	o.put(deliveryKey(seq, l.id), after.encode())
 	l.recent[seq] = recent{after, math.MaxUint64} // until commit knows the number
