@@ -118,7 +118,7 @@ func (p *pager) look(seq uint64) (ended bool, err error) {
 	if !p.f.Since.IsZero() && nanos(e.ReceivedAt) < nanos(p.f.Since)-clockSlack {
 		return true, nil
 	}
-	if !p.matchesEvent(e) {
+	if !p.matchesEvent(e) || p.chosen && !p.goesThere(e) {
 		return false, nil
 	}
 	rows, err := p.s.deliveries(p.sn, e)
@@ -153,6 +153,20 @@ func (p *pager) matchesEvent(e *stored) bool {
 	}
 	ok, err := path.Match(f.Type, e.Type)
 	return ok && err == nil
+}
+
+// fewLanes is how many rows are looked up one by one.
+const fewLanes = 4
+
+// goesThere returns false if an event surely has no delivery to the destinations in question. That costs less than reading all of its deliveries.
+func (p *pager) goesThere(e *stored) bool {
+	if len(p.lanes) > fewLanes || slices.ContainsFunc(e.deliveries, func(d queue.NewDelivery) bool { return p.f.MatchesDestination(d.Destination) }) {
+		return true
+	}
+	return slices.ContainsFunc(p.lanes, func(l *lane) bool {
+		err := p.sn.read(deliveryKey(uint64(e.ID), l.id), func([]byte) error { return nil })
+		return !errors.Is(err, queue.ErrNotFound)
+	})
 }
 
 func (p *pager) matchesDeliveries(rows []queue.Delivery) bool {
