@@ -38,7 +38,7 @@ func soundZoneRow(key, sealed []byte) bool {
 		return err == nil && len(key) == 10
 	case zoneIDs:
 		return len(key) == 11 && len(value) == 2*partEvents
-	case zoneAdded:
+	case zoneAdded, zoneCancelled:
 		return len(key) == 12
 	}
 	return false

@@ -48,7 +48,8 @@ type lane struct {
 	oldestSeq uint64 // whose time of arrival is oldestAt
 	oldestAt  time.Time
 	known     bool   // it had deliveries before the store was opened
-	joined    uint64 // zone of which its row says that it got a delivery later
+	joined    uint64 // zone of which a row says that it got a delivery later,
+	ended     uint64 // and one of which a row says that a delivery was cancelled
 }
 
 // fresh is a delivery in the FIFO to which nothing has happened.

@@ -57,7 +57,7 @@ func (s *Store) list(ctx context.Context, f *queue.Filter) (*pager, error) {
 	p.narrow()
 	from := p.candidates()
 	defer from.close()
-	p.zones = newZoneFilter(p)
+	p.zones = newZoneFilter(p, false)
 	defer p.zones.close()
 	return p, p.run(from, before)
 }

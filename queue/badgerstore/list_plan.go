@@ -26,7 +26,7 @@ func (p *pager) asks(state queue.State) bool {
 }
 
 // candidates are those of the smallest tables that have all of what the filter wants: there are tables of dead letters and of what is not settled. Of what was
-// delivered or cancelled there is none but that of all events, which is left out where that never happened.
+// delivered there is none but that of all events, which is left out where that never happened; of what was cancelled it is known in which zones.
 func (p *pager) candidates() candidates {
 	from := &merged{}
 	if p.chosen && len(p.lanes) == 0 {
@@ -35,13 +35,18 @@ func (p *pager) candidates() candidates {
 	if len(p.f.States) == 0 && p.f.Error == "" {
 		return p.events()
 	}
+	cancelled := false
 	for _, l := range p.lanes {
 		l.mu.Lock()
-		ever := p.asks(queue.StateDelivered) && l.delivered > 0 || p.asks(queue.StateCancelled) && l.cancelled > 0
+		delivered := p.asks(queue.StateDelivered) && l.delivered > 0
+		cancelled = cancelled || p.asks(queue.StateCancelled) && l.cancelled > 0
 		l.mu.Unlock()
-		if ever {
+		if delivered {
 			return p.events()
 		}
+	}
+	if cancelled {
+		from.add(&cancelledRows{events: p.events(), zones: newZoneFilter(p, true)})
 	}
 	if p.asks(queue.StateDead) {
 		from.add(p.dead())

@@ -24,10 +24,11 @@ type op struct {
 	count  counts
 	events int64 // change of the number of stored events
 	pruned []prunedDelivery
-	endDay uint32 // day whose claims are all gone; 0: none
-	minDue int64  // lowest row written to the schedule; 0: none
-	minSeq uint64 // lowest row written to the open table; 0: none
-	zoned  bool   // from here on the rows about zones are right
+	endDay uint32   // day whose claims are all gone; 0: none
+	minDue int64    // lowest row written to the schedule; 0: none
+	minSeq uint64   // lowest row written to the open table; 0: none
+	ended  []uint64 // deliveries that are cancelled
+	zoned  bool     // from here on the rows about zones are right
 
 	done chan error // gets the result once it is durable and visible; nil if nobody waits
 }
@@ -110,6 +111,9 @@ func (l *lane) change(o *op, seq, hash uint64, before, after record) {
 	if after.state == queue.StateDead && before.state != queue.StateDead {
 		o.put(deadKey(seq, l.id), []byte(after.lastError))
 	}
+	if after.state == queue.StateCancelled && before.state != queue.StateCancelled {
+		o.ended = append(o.ended, seq)
+	}
 	o.put(deliveryKey(seq, l.id), after.encode())
 	l.recent[seq] = recent{after, math.MaxUint64} // until commit knows the number
 	o.recents = append(o.recents, seq)
@@ -144,6 +148,9 @@ func transition(before, after queue.State) (c counts) {
 // they were decided.
 func (s *Store) commit(l *lane, o *op) {
 	o.lane = l
+	for _, seq := range o.ended {
+		s.noteZone(o, zoneCancelled, seq, l, &l.ended)
+	}
 	s.applier.push(o)
 	for _, seq := range o.recents {
 		r := l.recent[seq]

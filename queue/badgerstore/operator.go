@@ -14,7 +14,7 @@ func (s *Store) replay(t *target, orderKey string) (*op, bool) {
 	after.settledAt, after.firstTry, after.seriesTries, after.aside, after.replayed = 0, 0, 0, false, true
 	o := &op{}
 	if before.state == 0 {
-		s.joinZone(l, o, t.seq)
+		s.noteZone(o, zoneAdded, t.seq, l, &l.joined)
 	}
 	s.takeOut(t)
 	if t.hash == 0 {

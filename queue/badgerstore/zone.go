@@ -11,12 +11,13 @@ import (
 
 // A zone is 4096 consecutive numbers of events. Once all of them are given away and stored, rows say what occurs among their events, so that a list with a filter
 // that lets little through passes over thousands of events at a time. The rows are made in the background (zone_build.go) and follow from the events: where they are
-// missing or broken, the events themselves are read. An event never changes, so neither do the rows, with one exception: a replay may give an event a delivery to
-// a destination that it was not meant for. That is written with the replay, in a row of its own.
+// missing or broken, the events themselves are read. An event never changes, so neither do the rows, with two exceptions: a replay may give an event a delivery to
+// a destination that it was not meant for, and a delivery may be cancelled. That is written with the change itself, in rows of their own.
 //
 //	Z s zone        what occurs (zone.encode)
 //	Z i zone part   the providers' event ids of 256 of the events: two bytes of a hash for each number
 //	Z a zone dest   some event got a delivery to the destination later
+//	Z c zone dest   some delivery to the destination was cancelled: there are few, and no other table has them
 const (
 	zoneBits = 12
 	partBits = 8 // of a row of ids, which is well below the size from which on Badger keeps values elsewhere
@@ -24,9 +25,10 @@ const (
 	partEvents = 1 << partBits
 	zoneParts  = 1 << (zoneBits - partBits)
 
-	zoneSummary = 's'
-	zoneIDs     = 'i'
-	zoneAdded   = 'a'
+	zoneSummary   = 's'
+	zoneIDs       = 'i'
+	zoneAdded     = 'a'
+	zoneCancelled = 'c'
 )
 
 func zoneOf(seq uint64) uint64 { return seq >> zoneBits }
@@ -39,8 +41,8 @@ func zoneKey(zone uint64) []byte { return zoneTable(zoneSummary, zone, 0) }
 
 func zoneIDsKey(zone uint64, part byte) []byte { return append(zoneTable(zoneIDs, zone, 1), part) }
 
-func zoneAddedKey(zone uint64, dest uint16) []byte {
-	return be.AppendUint16(zoneTable(zoneAdded, zone, 2), dest)
+func zoneNoteKey(kind byte, zone uint64, dest uint16) []byte {
+	return be.AppendUint16(zoneTable(kind, zone, 2), dest)
 }
 
 // zone says what occurs in a zone.
@@ -49,6 +51,7 @@ type zone struct {
 	sources, providers, types nameSet
 	dests                     []uint16
 	anyDest                   bool
+	cancelled                 bool // some delivery was, before the row was made
 }
 
 // nameSet are names, as many as there is room for.
@@ -64,7 +67,7 @@ const (
 	roomProviders = 100
 	roomTypes     = 400
 	roomDests     = 60
-	zoneVersion   = 1
+	zoneVersion   = 2
 )
 
 func (n *nameSet) add(name string, room int) {
@@ -124,6 +127,7 @@ func (z *zone) encode() []byte {
 	for _, id := range z.dests {
 		e.uint(uint64(id))
 	}
+	e.byte(byte(btoi(z.cancelled)))
 	return e.b
 }
 
@@ -138,6 +142,7 @@ func decodeZone(value []byte) (*zone, error) {
 	for range d.count() {
 		z.dests = append(z.dests, uint16(d.uint()))
 	}
+	z.cancelled = d.byte() == 1
 	if d.bad || version != zoneVersion {
 		return nil, queue.ErrDamaged
 	}
@@ -186,14 +191,15 @@ func (z *zones) takeBroken() (uint64, bool) {
 	return 0, false
 }
 
-// joinZone writes down that an event gets a delivery to a destination it was not meant for. The caller holds l.mu.
-func (s *Store) joinZone(l *lane, o *op, seq uint64) {
+// noteZone writes down that an event gets a delivery to a destination it was not meant for, or that one is cancelled. last is the zone of which that was written
+// last. The caller holds l.mu.
+func (s *Store) noteZone(o *op, kind byte, seq uint64, l *lane, last *uint64) {
 	zone := zoneOf(seq)
-	if l.joined == zone {
-		return // a replay of many comes here for each of them
+	if *last == zone {
+		return // a job that changes many comes here for each of them
 	}
-	o.put(zoneAddedKey(zone, l.id), nil)
+	o.put(zoneNoteKey(kind, zone, l.id), nil)
 	if s.zones.ready.Load() { // until then, rows that are there are deleted
-		l.joined = zone
+		*last = zone
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
 )
 
@@ -164,12 +165,19 @@ func (b *zoneBuilder) read(sn *snapshot) (err error) {
 		})
 		return err == nil
 	})
-	// Deliveries to destinations that the events were not meant for, from before somebody wrote that down.
-	sn.scan([]byte{tabDelivery}, seqTable(tabDelivery, first, 0), func(key []byte, _ *badger.Item) bool {
-		if len(key) == 11 && be.Uint64(key[1:]) < end {
-			b.what.addDest(be.Uint16(key[9:]))
+	// Deliveries to destinations that the events were not meant for, and cancelled ones, from before somebody wrote that down.
+	sn.scan([]byte{tabDelivery}, seqTable(tabDelivery, first, 0), func(key []byte, item *badger.Item) bool {
+		if len(key) != 11 || be.Uint64(key[1:]) >= end {
+			return be.Uint64(key[1:]) < end
 		}
-		return be.Uint64(key[1:]) < end
+		b.what.addDest(be.Uint16(key[9:]))
+		var row deliveryRow
+		unread := item.Value(func(sealed []byte) error {
+			row = readDelivery(key, sealed, nil)
+			return nil
+		})
+		b.what.cancelled = b.what.cancelled || unread != nil || row.err != nil || row.record.state == queue.StateCancelled
+		return true
 	})
 	b.parts[b.part] = prints
 	return err

@@ -52,11 +52,13 @@ func (s *Store) goneZones(sn *snapshot, o *op) (more bool) {
 			for part := range zoneParts {
 				o.del(zoneIDsKey(zone, byte(part)))
 			}
-			added := zoneTable(zoneAdded, zone, 0)
-			sn.scan(added, added, func(key []byte, _ *badger.Item) bool {
-				o.del(append([]byte(nil), key...))
-				return true
-			})
+			for _, kind := range []byte{zoneAdded, zoneCancelled} {
+				notes := zoneTable(kind, zone, 0)
+				sn.scan(notes, notes, func(key []byte, _ *badger.Item) bool {
+					o.del(append([]byte(nil), key...))
+					return true
+				})
+			}
 		}
 		return !more
 	})

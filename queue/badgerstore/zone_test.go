@@ -73,7 +73,7 @@ func TestZonesOfAnOlderVersion(t *testing.T) {
 	stale := &op{done: make(chan error, 1)}
 	for n := zoneOf(uint64(ids[0])); n < zoneOf(uint64(ids[len(ids)-1])); n++ {
 		stale.put(zoneKey(n), (&zone{}).encode())
-		stale.put(zoneAddedKey(n, 0), nil)
+		stale.put(zoneNoteKey(zoneAdded, n, 0), nil)
 	}
 	s.applier.push(stale)
 	if err := <-stale.done; err != nil {
@@ -187,6 +187,37 @@ func TestZonesKnowLaterDeliveries(t *testing.T) {
 	if rows := zoneRows(t, s); rows[zoneAdded] != 1 {
 		t.Errorf("rows: %v", rows)
 	}
+}
+
+// TestZonesKnowCancelledDeliveries cancels before and after the zones have rows, and asks for that and for what failed.
+func TestZonesKnowCancelledDeliveries(t *testing.T) {
+	clock := queuetest.NewClock()
+	s := openManual(t, t.TempDir(), clock)
+	defer mustClose(t, s)
+	ids := history(t, s, 14_000)
+	cancel := func(id queue.ID) {
+		t.Helper()
+		if err := s.Replay(t.Context(), id, app, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Cancel(t.Context(), id, app); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel(ids[5])
+	makeZones(t, s)
+	cancelled := queue.Filter{States: []queue.State{queue.StateCancelled}}
+	wantAll(t, s, cancelled, unzoned(ids)+1<<zoneBits, ids[5])
+	cancel(ids[6])
+	cancel(ids[7])
+	cancel(ids[9000])
+	wantAll(t, s, cancelled, unzoned(ids)+2<<zoneBits, ids[9000], ids[7], ids[6], ids[5])
+	wantAll(t, s, queue.Filter{States: cancelled.States, Destination: "elsewhere"}, 0)
+	wantAll(t, s, queue.Filter{Error: "timeout"}, unzoned(ids)+2<<zoneBits+1)
+	if rows := zoneRows(t, s); rows[zoneCancelled] != 2 {
+		t.Errorf("rows: %v, want one for each zone", rows)
+	}
+	wantSound(t, s)
 }
 
 // TestZonesAreNotBackedUp restores a store, which makes its rows itself. It is done in the background, as always outside of tests.

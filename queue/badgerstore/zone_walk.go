@@ -18,7 +18,8 @@ type zoneFilter struct {
 
 	judged  uint64 // the zone that verdict is about
 	verdict zoneVerdict
-	added   map[uint64]bool // zones with a delivery that came later to a destination in question; nil: not read yet
+	noted   map[byte]map[uint64]bool // zones with a delivery to a destination in question that came later, or was cancelled, as far as they were read
+	only    bool                     // zones in which a delivery was cancelled
 }
 
 type zoneVerdict uint8
@@ -30,11 +31,12 @@ const (
 	zoneNot
 )
 
-func newZoneFilter(p *pager) zoneFilter {
+// newZoneFilter makes one of a filter. With cancelled it lets only those zones through in which a delivery was cancelled.
+func newZoneFilter(p *pager, cancelled bool) zoneFilter {
 	f := p.f
-	z := zoneFilter{p: p, byID: f.EventID != "", print: idPrint(f.EventID)}
+	z := zoneFilter{p: p, byID: f.EventID != "", print: idPrint(f.EventID), only: cancelled}
 	z.active = p.s.zones.ready.Load() &&
-		(p.chosen || z.byID || f.Source != "" || f.Provider != "" || f.Type != "" || !f.Since.IsZero() || !f.Until.IsZero())
+		(cancelled || p.chosen || z.byID || f.Source != "" || f.Provider != "" || f.Type != "" || !f.Since.IsZero() || !f.Until.IsZero())
 	if z.active {
 		z.summaries = p.sn.backward([]byte{tabZone, zoneSummary})
 	}
@@ -124,7 +126,8 @@ func (z *zoneFilter) matches(zone uint64, what *zone) bool {
 		f.Provider != "" && !what.providers.has(f.Provider),
 		!f.Since.IsZero() && what.last < nanos(f.Since),
 		!f.Until.IsZero() && what.first >= nanos(f.Until),
-		f.Type != "" && !what.hasType(f.Type):
+		f.Type != "" && !what.hasType(f.Type),
+		z.only && !what.cancelled && !z.hasNote(zoneCancelled, zone):
 		return false
 	}
 	return !z.p.chosen || what.anyDest || z.hasDest(zone, what)
@@ -150,27 +153,59 @@ func (z *zoneFilter) hasDest(zone uint64, what *zone) bool {
 			}
 		}
 	}
-	if z.added == nil {
-		z.readAdded()
-	}
-	return z.added[zone]
+	return z.hasNote(zoneAdded, zone)
 }
 
-// readAdded reads which zones got deliveries to the destinations in question later. There are few rows: one for a zone and a destination.
-func (z *zoneFilter) readAdded() {
-	z.added = map[uint64]bool{}
+// hasNote reports whether there is a note of a kind about a zone and a destination in question. There are few: one for a zone and a destination at most.
+func (z *zoneFilter) hasNote(kind byte, zone uint64) bool {
+	if z.noted[kind] == nil {
+		if z.noted == nil {
+			z.noted = map[byte]map[uint64]bool{}
+		}
+		z.noted[kind] = z.notes(kind)
+	}
+	return z.noted[kind][zone]
+}
+
+func (z *zoneFilter) notes(kind byte) map[uint64]bool {
+	noted := map[uint64]bool{}
 	wanted := map[uint16]bool{}
 	for _, l := range z.p.lanes {
 		wanted[l.id] = true
 	}
-	prefix, passed := []byte{tabZone, zoneAdded}, 0
+	prefix, passed := []byte{tabZone, kind}, 0
 	z.p.sn.scan(prefix, prefix, func(key []byte, _ *badger.Item) bool {
 		if len(key) == 12 && wanted[be.Uint16(key[10:])] {
-			z.added[be.Uint64(key[2:])] = true
+			noted[be.Uint64(key[2:])] = true
 		}
 		passed++
 		return passed%skipCheck != 0 || z.p.ctx.Err() == nil
 	})
+	return noted
+}
+
+// cancelledRows are the events of the zones in which some delivery was cancelled.
+type cancelledRows struct {
+	events candidates
+	zones  zoneFilter
+}
+
+func (c *cancelledRows) below(limit uint64) (uint64, bool) {
+	for limit > 0 {
+		seq, ok := c.events.below(limit)
+		if !ok {
+			return 0, false
+		}
+		if limit = c.zones.limit(seq); limit > seq || c.zones.p.ctx.Err() != nil {
+			return seq, true
+		}
+	}
+	return 0, false
+}
+
+func (c *cancelledRows) close() {
+	c.zones.close()
+	c.events.close()
 }
 
 // after returns the number after the last event of a zone, up to seq, that may have the provider's id; the first number of the zone if there is none.
