@@ -226,7 +226,7 @@ func (a *applier) commit() error {
 func (a *applier) publish(t *transaction) {
 	s := a.s
 	visible := max(t.last, a.visible.Load())
-	s.snaps.publish(&snapshot{txn: s.db.NewTransaction(false), op: visible, seq: a.state.seq})
+	s.snaps.publish(&snapshot{txn: s.db.NewTransaction(false), op: visible, seq: a.state.seq, events: a.state.events})
 	a.visible.Store(visible)
 	a.applied.Store(a.state.seq)
 	a.events.Store(a.state.events)

@@ -202,8 +202,21 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 			stats.Destinations[l.name] = d
 		}
 	}
-	stats.Events = uint64(max(s.applier.events.Load()+int64(s.tail.len()), 0))
+	stats.Events = s.stored()
 	return stats, nil
+}
+
+// stored counts the events that the newest snapshot shows and those of the tail after it.
+func (s *Store) stored() uint64 {
+	for {
+		sn := s.snaps.get()
+		tail, ok := s.tail.after(sn.seq)
+		events := sn.events
+		s.snaps.put(sn)
+		if ok { // else there is a newer snapshot: events leave the tail after it is there
+			return uint64(max(events+int64(tail), 0))
+		}
+	}
 }
 
 // laneStats returns the counters of a destination; false if it never had a delivery.

@@ -110,7 +110,9 @@ func (s *Store) loadState() (appliedState, error) {
 		return nil
 	})
 	if errors.Is(err, queue.ErrNotFound) {
-		return state, s.create(&state)
+		err := s.create(&state)
+		sn.seq = state.seq // the numbers begin after it
+		return state, err
 	}
 	if err != nil {
 		return state, fmt.Errorf("format of the store: %w%s", err, wayOut)
@@ -131,7 +133,7 @@ func (s *Store) loadState() (appliedState, error) {
 	if err != nil {
 		return state, fmt.Errorf("what the database holds: %w%s", err, wayOut)
 	}
-	sn.seq = state.seq
+	sn.seq, sn.events = state.seq, state.events
 	return state, state.load(sn)
 }
 

@@ -17,6 +17,8 @@ type snapshot struct {
 	seq  uint64 // last event it shows
 	refs int
 
+	events int64 // that it shows
+
 	mark   sync.Once
 	marked uint64 // see prunedTo
 }

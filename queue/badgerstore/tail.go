@@ -47,11 +47,14 @@ func (t *tail) enqueued(seq uint64) (int64, bool) {
 	return t.pends[seq-t.first].enqueued, true
 }
 
-// len returns the number of events in the tail.
-func (t *tail) len() int {
+// after returns the number of events after the one with a number; false if some of them were dropped already.
+func (t *tail) after(seq uint64) (int, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.pends)
+	if t.first > seq+1 {
+		return 0, false
+	}
+	return max(0, len(t.pends)-int(seq+1-t.first)), true
 }
 
 // drop forgets the events up to seq and returns how much memory that frees.
