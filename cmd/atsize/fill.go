@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,7 +19,10 @@ const (
 	stuck      = "stuck"
 )
 
-const fillBatch = 500
+const (
+	fillBatch = 500
+	comeBack  = time.Second // to a store that could not keep up
+)
 
 // fill makes a store with history and a backlog.
 func fill(ctx context.Context, o *options) (err error) {
@@ -74,8 +78,19 @@ func enqueue(ctx context.Context, store queue.Store, o *options, from, count int
 			DedupKey: id, DedupWindow: 72 * time.Hour, Deliveries: []queue.NewDelivery{{Destination: destination}},
 		}
 	}
-	_, err := store.Enqueue(ctx, events)
-	return err
+	again := time.NewTicker(comeBack)
+	defer again.Stop()
+	for {
+		_, err := store.Enqueue(ctx, events)
+		if !errors.Is(err, queue.ErrFull) {
+			return err
+		}
+		select { // as a provider does
+		case <-again.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // settle delivers what is pending; one in a hundred dies.
