@@ -25,6 +25,7 @@ type gateway struct {
 	binary  string
 	socket  string
 	address string // of the source
+	pages   string // address of the dashboard
 	cmd     *exec.Cmd
 	exit    chan error
 	log     *bytes.Buffer
@@ -43,13 +44,12 @@ func startGateway(ctx context.Context, o *options, work string) (*gateway, error
 			return nil, fmt.Errorf("building: %w\n%s", err, out)
 		}
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	g.address = "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		return nil, err
+	for _, address := range []*string{&g.address, &g.pages} {
+		free, err := freeAddress(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*address = "http://" + free
 	}
 	g.app = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	g.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -57,8 +57,8 @@ func startGateway(ctx context.Context, o *options, work string) (*gateway, error
 	}}}
 	config := filepath.Join(work, "Caddyfile")
 	text := fmt.Sprintf("{\n\tadmin unix/%s\n\tpersist_config off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n\twebhooks {\n\t\tstore badger %q {\n\t\t\tmin_free 1MiB\n\t\t}\n"+
-		"\t\tdestination %s {\n\t\t\tto %s\n\t\t}\n\t\tdestination %s {\n\t\t\tto %s\n\t\t\tconcurrency 1\n\t\t\trate 1/h\n\t\t}\n\t}\n}\n%s {\n\twebhook stripe {\n\t\tname %s\n\t\tsecret %s\n\t\tforward %s\n\t}\n}\n",
-		g.socket, o.dir, delivering, g.app.URL, stuck, g.app.URL, g.address, sourceName, secret, delivering)
+		"\t\tdestination %s {\n\t\t\tto %s\n\t\t}\n\t\tdestination %s {\n\t\t\tto %s\n\t\t\tconcurrency 1\n\t\t\trate 1/h\n\t\t}\n\t}\n}\n%s {\n\twebhook stripe {\n\t\tname %s\n\t\tsecret %s\n\t\tforward %s\n\t}\n}\n%s {\n\twebhooks_dashboard\n}\n",
+		g.socket, o.dir, delivering, g.app.URL, stuck, g.app.URL, g.address, sourceName, secret, delivering, g.pages)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -85,6 +85,14 @@ func startGateway(ctx context.Context, o *options, work string) (*gateway, error
 			return nil, errors.Join(ctx.Err(), g.stop())
 		}
 	}
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 func (g *gateway) get(ctx context.Context, path string) (*http.Response, error) {

@@ -149,6 +149,7 @@ func (g *gateway) questions(ctx context.Context) ([]*question, error) {
 	} {
 		out = append(out, &question{name: "POST replay " + body[:min(len(body), 50)], ask: func(ctx context.Context) error { return g.ask(ctx, http.MethodPost, "replay", []byte(body)) }})
 	}
+	out = append(out, g.pageQuestions(newest.Events[0].ID)...)
 	for _, line := range []string{
 		"status", "sources", "destinations", "events", "events --state dead", "events --destination " + stuck, "dead", "show " + newest.Events[0].ID, "show evt_000000007",
 		"replay --list", "replay --destination " + delivering + " --dry-run", "audit", "quarantine", "providers",
@@ -165,6 +166,32 @@ func (g *gateway) questions(ctx context.Context) ([]*question, error) {
 	return append(out, &question{name: "(caddy version, the start of the binary alone)", ask: func(ctx context.Context) error {
 		return exec.CommandContext(ctx, g.binary, "version").Run()
 	}}), nil
+}
+
+// pageQuestions are the dashboard's views. event is one that is there.
+func (g *gateway) pageQuestions(event string) (out []*question) {
+	for _, path := range []string{
+		"", "requests", "requests?result=refused", "events", "events?state=held", "events?state=pending", "events?state=dead", "events?destination=" + stuck, "events?type=none.*",
+		"events?error=timeout", "events?id=evt_none", "events/" + event, "find?id=evt_000000007", "dead", "dead?destination=" + delivering, "replays",
+		"replay?destination=" + delivering + "&state=dead", "destinations", "destination?name=" + stuck, "source?name=" + sourceName, "quarantine", "providers", "providers/stripe", "send", "audit",
+	} {
+		out = append(out, &question{name: "page /" + path, ask: func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.pages+"/"+path, nil)
+			if err != nil {
+				return err
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if page, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("%s: %.200s: %w", resp.Status, page, err)
+			}
+			return nil
+		}})
+	}
+	return out
 }
 
 func (g *gateway) read(ctx context.Context, path string, v any) error {
