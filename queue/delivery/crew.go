@@ -31,19 +31,22 @@ func (c *crew) start(w worker) {
 
 // work makes attempts, one after the other, until there are enough who wait.
 func (c *crew) work(w worker) {
-	defer c.idle.Add(-1)
-	for {
+	for more := true; more; w, more = c.another() {
 		w.run()
-		w = worker{} // so that nothing keeps the event in memory
-		if c.idle.Add(1) > maxIdle {
-			return
-		}
-		select {
-		case w = <-c.next:
-			c.idle.Add(-1)
-		case <-c.stopping:
-			return
-		}
+	}
+}
+
+// another waits for an attempt; false if nobody is to wait any more, or there are enough who do.
+func (c *crew) another() (w worker, ok bool) {
+	defer c.idle.Add(-1)
+	if c.idle.Add(1) > maxIdle {
+		return worker{}, false
+	}
+	select {
+	case w = <-c.next:
+		return w, true
+	case <-c.stopping:
+		return worker{}, false
 	}
 }
 
