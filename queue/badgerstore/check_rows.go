@@ -63,7 +63,7 @@ const (
 // checkRows runs all checks that a source of rows allows.
 func checkRows(ctx context.Context, src rowSource, report *Report) (*checker, error) {
 	c := &checker{ctx: ctx, src: src, report: report, lanes: map[uint16]*laneCheck{}, names: map[string]uint16{}}
-	c.applied = appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, days: map[uint32]int64{}}
+	c.applied = appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
 	for _, step := range []func() error{c.meta, c.fifo, c.derived, c.others, c.zones, c.events} {
 		if err := step(); err != nil {
 			return nil, err
@@ -140,8 +140,8 @@ func (c *checker) meta() error {
 				return err
 			}
 			c.applied.sources[string(key[2:])] = row
-		case len(key) == 6 && key[1] == prefixDay[1]:
-			c.applied.days[be.Uint32(key[2:])] = d.int()
+		case len(key) == 6 && key[1] == prefixBucket[1]:
+			c.applied.buckets[be.Uint32(key[2:])] = d.int()
 		}
 		if d.bad {
 			return queue.ErrDamaged

@@ -8,7 +8,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// claimFilter knows of which dedup keys a day has surely no claim in Badger, so that most events, which are new, need no look-up there.
+// claimFilter knows of which dedup keys a bucket has surely no claim in Badger, so that most events, which are new, need no look-up there.
 // A claim is in the filter from before its event is written to the journal, so the filter never says "none" of one that Badger holds.
 // It is a list of blocked Bloom filters, each as large as all before it together, up to a limit.
 type claimFilter struct {
@@ -27,7 +27,7 @@ const (
 	filterLimit = 32 << 20 // bytes of all filters of a store: some 20 million claims
 )
 
-// mayHold returns false if Badger surely holds no claim of the day with the hash.
+// mayHold returns false if Badger surely holds no claim of the bucket with the hash.
 func (f *claimFilter) mayHold(hash *[16]byte) bool {
 	if !f.complete.Load() {
 		return true
@@ -133,22 +133,22 @@ const (
 	filterPace = 10 * time.Millisecond // for a step, so that events do not wait for the processor or for the disk
 )
 
-// fillFilters brings the claims from before the store was opened into the filters of their days, newest day first. Until it is done
-// with a day, that day's claims are looked up in Badger.
-func (s *Store) fillFilters(days []claimDay) {
+// fillFilters brings the claims from before the store was opened into the filters of their buckets, newest first. Until it is done
+// with a bucket, its claims are looked up in Badger.
+func (s *Store) fillFilters(buckets []claimBucket) {
 	defer s.wg.Done()
 	pace := time.NewTicker(filterPace)
 	defer pace.Stop()
-	for _, d := range days {
-		if !s.fillFilter(d, pace.C) {
+	for _, b := range buckets {
+		if !s.fillFilter(b, pace.C) {
 			return
 		}
 	}
 }
 
 // fillFilter returns false if the store is being closed.
-func (s *Store) fillFilter(d claimDay, pace <-chan time.Time) bool {
-	prefix := claimPrefix(d.day)
+func (s *Store) fillFilter(b claimBucket, pace <-chan time.Time) bool {
+	prefix := claimPrefix(b.number)
 	from := append([]byte(nil), prefix...)
 	for n := filterStep; n == filterStep; {
 		select {
@@ -161,13 +161,13 @@ func (s *Store) fillFilter(d claimDay, pace <-chan time.Time) bool {
 		sn.scan(prefix, from, func(key []byte, _ *badger.Item) bool {
 			var hash [16]byte
 			copy(hash[:], key[len(prefix):])
-			d.filter.add(&hash, &s.days.filters)
+			b.filter.add(&hash, &s.buckets.filters)
 			from = append(append(from[:0], key...), 0)
 			n++
 			return n < filterStep
 		})
 		s.snaps.put(sn)
 	}
-	d.filter.complete.Store(true)
+	b.filter.complete.Store(true)
 	return true
 }

@@ -119,17 +119,17 @@ func TestDuplicatesOverRestarts(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	days := s.days.all()
-	if len(days) != 2 {
-		t.Fatalf("claims of %d days, want 2", len(days))
+	buckets := s.buckets.all()
+	if len(buckets) != 2 {
+		t.Fatalf("claims of %d buckets, want 2", len(buckets))
 	}
 	enqueue(s, 0, 2*events, true)
 	enqueue(s, 2*events, 3*events, false)
 	s.wg.Add(1)
-	s.fillFilters(days)
-	for _, d := range days {
+	s.fillFilters(buckets)
+	for _, d := range buckets {
 		if !d.filter.complete.Load() {
-			t.Errorf("the filter of day %d is not complete", d.day)
+			t.Errorf("the filter of bucket %d is not complete", d.number)
 		}
 	}
 	enqueue(s, 0, 3*events, true)

@@ -45,7 +45,7 @@ func encodeClaim(seq uint64, until int64) []byte {
 // sighting is what a look-up of a claim in Badger has found.
 type sighting struct {
 	seq  uint64 // of the original; 0: none
-	asOf uint64 // last event that the snapshot showed
+	asOf uint64 // last event of which the look-up surely knows
 }
 
 // lookUp looks for the claims of a batch in Badger.
@@ -64,20 +64,24 @@ func (s *Store) lookUp(batch []*pending, now int64) ([]sighting, error) {
 }
 
 func (s *Store) lookUpOne(p *pending, now int64) (sighting, error) {
-	days := s.days.all()
-	// In this order: whatever gets into the filters later has a higher number.
+	// In this order: what gets into a filter, or into a bucket that is not in the list yet, is of an event with a higher number.
 	asOf := s.applier.appliedSeq()
-	if !slices.ContainsFunc(days, func(d claimDay) bool { return d.until > now && d.filter.mayHold(&p.claim.hash) }) {
-		return sighting{asOf: asOf}, nil
+	return s.lookUpIn(s.buckets.all(), asOf, p, now)
+}
+
+// lookUpIn looks in some buckets, which were all there were when the event with the number asOf was visible. The snapshot may be younger, and show events of younger buckets.
+func (s *Store) lookUpIn(buckets []claimBucket, asOf uint64, p *pending, now int64) (sighting, error) {
+	found := sighting{asOf: asOf}
+	if !slices.ContainsFunc(buckets, func(b claimBucket) bool { return b.until > now && b.filter.mayHold(&p.claim.hash) }) {
+		return found, nil
 	}
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
-	found := sighting{asOf: sn.seq}
-	for _, d := range days {
-		if d.until <= now || !d.filter.mayHold(&p.claim.hash) {
+	for _, b := range buckets {
+		if b.until <= now || !b.filter.mayHold(&p.claim.hash) {
 			continue
 		}
-		key := claimKey(d.day, p.claim.hash)
+		key := claimKey(b.number, p.claim.hash)
 		err := sn.row(key, func(value []byte) error {
 			d := decoder{b: value}
 			if seq, until := d.fixed(), d.int(); until > now {
@@ -99,32 +103,32 @@ func (s *Store) lookUpOne(p *pending, now int64) (sighting, error) {
 	return found, nil
 }
 
-// claimDays are the days that have claims, newest first, with the end of the last one of each. The slice is replaced, never changed.
-type claimDays struct {
+// claimBuckets are the buckets that have claims, newest first, with the end of the last one of each. The slice is replaced, never changed.
+type claimBuckets struct {
 	mu      sync.Mutex // of those who replace it
-	list    atomic.Pointer[[]claimDay]
+	list    atomic.Pointer[[]claimBucket]
 	filters atomic.Int64 // bytes of all filters
 	most    int64        // claims of a bucket that is followed by another one
 }
 
-type claimDay struct {
-	day    uint32
+type claimBucket struct {
+	number uint32
 	until  int64
 	filter *claimFilter
 }
 
-func (c *claimDays) all() []claimDay {
+func (c *claimBuckets) all() []claimBucket {
 	if l := c.list.Load(); l != nil {
 		return *l
 	}
 	return nil
 }
 
-// ended returns a day whose claims have all ended for longer than a day; false if there is none.
-func (c *claimDays) ended(now int64) (uint32, bool) {
-	for _, d := range slices.Backward(c.all()) {
-		if d.until+day < now {
-			return d.day, true
+// ended returns a bucket whose claims have all ended for longer than a day; false if there is none.
+func (c *claimBuckets) ended(now int64) (uint32, bool) {
+	for _, b := range slices.Backward(c.all()) {
+		if b.until+day < now {
+			return b.number, true
 		}
 	}
 	return 0, false
@@ -135,65 +139,65 @@ const (
 	hour = int64(3600 * 1e9)
 )
 
-// roundUntil is how exactly the end of a day's claims is noted.
+// roundUntil is how exactly the end of a bucket's claims is noted.
 func roundUntil(until int64) int64 { return until - until%hour + hour }
 
 // note takes in a claim that is about to be made on a day, and gives it its bucket.
-func (c *claimDays) note(day uint32, claim *dedupClaim) {
+func (c *claimBuckets) note(day uint32, claim *dedupClaim) {
 	claim.bucket = c.bucketFor(day)
 	c.extend(claim.bucket, claim.until).add(&claim.hash, &c.filters)
 }
 
 // bucketFor returns the bucket for new claims of a day: its newest one, or the next one if that is full.
-func (c *claimDays) bucketFor(day uint32) uint32 {
+func (c *claimBuckets) bucketFor(day uint32) uint32 {
 	for _, b := range c.all() { // newest first
-		if b.day>>bucketBits != day {
+		if b.number>>bucketBits != day {
 			continue
 		}
-		if b.filter.claims.Load() >= c.most && b.filter.given() && c.filters.Load() < bucketMemory && b.day+1 < firstBucket(day+1) {
-			return b.day + 1
+		if b.filter.claims.Load() >= c.most && b.filter.given() && c.filters.Load() < bucketMemory && b.number+1 < firstBucket(day+1) {
+			return b.number + 1
 		}
-		return b.day
+		return b.number
 	}
 	return firstBucket(day)
 }
 
-// extend sees to it that a day is known to have claims that end then, and returns its filter.
-func (c *claimDays) extend(number uint32, until int64) *claimFilter {
+// extend sees to it that a bucket is known to have claims that end then, and returns its filter.
+func (c *claimBuckets) extend(number uint32, until int64) *claimFilter {
 	until = roundUntil(until)
-	for _, d := range c.all() {
-		if d.day == number && d.until >= until {
-			return d.filter
+	for _, b := range c.all() {
+		if b.number == number && b.until >= until {
+			return b.filter
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := claimDay{day: number, until: until}
-	list := slices.DeleteFunc(slices.Clone(c.all()), func(d claimDay) bool {
-		if d.day == number {
-			changed.until, changed.filter = max(until, d.until), d.filter
+	changed := claimBucket{number: number, until: until}
+	list := slices.DeleteFunc(slices.Clone(c.all()), func(b claimBucket) bool {
+		if b.number == number {
+			changed.until, changed.filter = max(until, b.until), b.filter
 		}
-		return d.day == number
+		return b.number == number
 	})
 	if changed.filter == nil {
 		changed.filter = newClaimFilter()
 	}
 	list = append(list, changed)
-	slices.SortFunc(list, func(a, b claimDay) int { return int(b.day) - int(a.day) })
+	slices.SortFunc(list, func(a, b claimBucket) int { return int(b.number) - int(a.number) })
 	c.list.Store(&list)
 	return changed.filter
 }
 
-func (c *claimDays) remove(number uint32) {
+func (c *claimBuckets) remove(number uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := slices.DeleteFunc(slices.Clone(c.all()), func(d claimDay) bool {
-		if d.day == number {
-			d.filter.mu.Lock()
-			defer d.filter.mu.Unlock()
-			d.filter.drop(&c.filters)
+	list := slices.DeleteFunc(slices.Clone(c.all()), func(b claimBucket) bool {
+		if b.number == number {
+			b.filter.mu.Lock()
+			defer b.filter.mu.Unlock()
+			b.filter.drop(&c.filters)
 		}
-		return d.day == number
+		return b.number == number
 	})
 	c.list.Store(&list)
 }

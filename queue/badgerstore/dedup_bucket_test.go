@@ -16,7 +16,7 @@ func TestClaimBuckets(t *testing.T) {
 	dir, clock := t.TempDir(), queuetest.NewClock()
 	open := func() *Store {
 		s := openSmall(t, dir, clock)
-		s.days.most = each
+		s.buckets.most = each
 		return s
 	}
 	s := open()
@@ -33,7 +33,7 @@ func TestClaimBuckets(t *testing.T) {
 		}
 	}
 	again(false)
-	if n := len(s.days.all()); n < events/each-1 || n > events/each+1 {
+	if n := len(s.buckets.all()); n < events/each-1 || n > events/each+1 {
 		t.Errorf("%d claims are in %d buckets of about %d", events, n, each)
 	}
 	again(true)
@@ -44,12 +44,12 @@ func TestClaimBuckets(t *testing.T) {
 		s = open()
 		if filled {
 			s.wg.Add(1)
-			s.fillFilters(s.days.all())
+			s.fillFilters(s.buckets.all())
 		}
-		before := len(s.days.all())
+		before := len(s.buckets.all())
 		again(true)
 		enqueue(t, s, fmt.Sprint("more", filled), each+1, 10)
-		if n := len(s.days.all()); filled && n <= before {
+		if n := len(s.buckets.all()); filled && n <= before {
 			t.Errorf("%d buckets, of which the last is full, and no new one", n)
 		}
 	}
@@ -60,9 +60,48 @@ func TestClaimBuckets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, d := range s.days.all() {
-		if d.day>>bucketBits != dayOf(clock.Now().UnixNano()) {
-			t.Errorf("bucket %d is still there", d.day)
+	for _, d := range s.buckets.all() {
+		if d.number>>bucketBits != dayOf(clock.Now().UnixNano()) {
+			t.Errorf("bucket %d is still there", d.number)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBucketBesideALookUp has an event come into a new bucket while somebody looks in those that were there before: the look-up must not say that it knows of that event.
+func TestBucketBesideALookUp(t *testing.T) {
+	clock := queuetest.NewClock()
+	s := openSmall(t, t.TempDir(), clock)
+	s.buckets.most = 1
+	first := enqueue(t, s, "early", 1, 10)[0]
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before, asOf := s.buckets.all(), s.applier.appliedSeq()
+	late := enqueue(t, s, "late", 1, 10)[0]
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.buckets.all()) != len(before)+1 {
+		t.Fatalf("%d buckets after %d, want one more", len(s.buckets.all()), len(before))
+	}
+	look := func(id string) sighting {
+		t.Helper()
+		seen, err := s.lookUpIn(before, asOf, &pending{claim: dedupClaim{hash: claimHash("src", id)}}, clock.Now().UnixNano())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seen
+	}
+	for _, filled := range []bool{true, false} { // false: the database is asked
+		before[0].filter.complete.Store(filled)
+		if seen := look("late0"); seen.seq != 0 || seen.asOf >= uint64(late) {
+			t.Errorf("%+v of an event %d that was not there", seen, late)
+		}
+		if seen := look("early0"); seen.seq != uint64(first) {
+			t.Errorf("%+v, want %d", seen, first)
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -79,7 +118,7 @@ func TestClaimsOfEarlierVersions(t *testing.T) {
 	o := &op{done: make(chan error, 1)}
 	e := encoder{}
 	e.int(roundUntil(until))
-	o.put(dayKey(old), e.b)
+	o.put(bucketKey(old), e.b)
 	for i := range 10 {
 		o.put(claimKey(old, claimHash("src", fmt.Sprint("e", i))), encodeClaim(uint64(i+1), until))
 	}
@@ -106,7 +145,7 @@ func TestClaimsOfEarlierVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left := s.days.all(); len(left) != 0 {
+	if left := s.buckets.all(); len(left) != 0 {
 		t.Errorf("%d buckets are still there", len(left))
 	}
 	if err := s.Close(); err != nil {

@@ -193,7 +193,7 @@ func (s *Store) submit(ctx context.Context, batch []*pending, seen []sighting, n
 		}
 		if p.claim.until != 0 {
 			s.claims.add(p)
-			s.days.note(dayOf(p.enqueued), &p.claim)
+			s.buckets.note(dayOf(p.enqueued), &p.claim)
 		}
 		news = append(news, p)
 		bytes += p.bytes

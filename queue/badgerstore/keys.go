@@ -30,7 +30,7 @@ var (
 
 	prefixDest   = []byte{tabMeta, 'd'}
 	prefixSource = []byte{tabMeta, 's'}
-	prefixDay    = []byte{tabMeta, 'x'}
+	prefixBucket = []byte{tabMeta, 'x'}
 )
 
 var be = binary.BigEndian
@@ -101,16 +101,18 @@ func attemptKey(seq uint64, dest uint16, number int) []byte {
 	return be.AppendUint32(be.AppendUint16(seqTable(tabAttempt, seq, 6), dest), uint32(number))
 }
 
-func claimKey(day uint32, hash [16]byte) []byte {
-	return append(claimPrefix(day), hash[:]...)
+func claimKey(bucket uint32, hash [16]byte) []byte {
+	return append(claimPrefix(bucket), hash[:]...)
 }
 
 // claimPrefix has room for the hash.
-func claimPrefix(day uint32) []byte {
-	return be.AppendUint32(append(make([]byte, 0, 21), tabClaim), day)
+func claimPrefix(bucket uint32) []byte {
+	return be.AppendUint32(append(make([]byte, 0, 21), tabClaim), bucket)
 }
 
-func dayKey(day uint32) []byte { return be.AppendUint32(append(make([]byte, 0, 6), prefixDay...), day) }
+func bucketKey(bucket uint32) []byte {
+	return be.AppendUint32(append(make([]byte, 0, 6), prefixBucket...), bucket)
+}
 
 func destKey(dest uint16) []byte {
 	return be.AppendUint16(append(make([]byte, 0, 4), prefixDest...), dest)

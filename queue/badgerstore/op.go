@@ -20,15 +20,15 @@ type op struct {
 	entries []entry  // for the schedule, once n is known
 	keys    []*orderKey
 
-	marks  *marks // where the rows of the lane begin; everything before it in the queue is taken into account
-	count  counts
-	events int64 // change of the number of stored events
-	pruned []prunedDelivery
-	endDay uint32   // day whose claims are all gone; 0: none
-	minDue int64    // lowest row written to the schedule; 0: none
-	minSeq uint64   // lowest row written to the open table; 0: none
-	ended  []uint64 // deliveries that are cancelled
-	zoned  bool     // from here on the rows about zones are right
+	marks     *marks // where the rows of the lane begin; everything before it in the queue is taken into account
+	count     counts
+	events    int64 // change of the number of stored events
+	pruned    []prunedDelivery
+	endBucket uint32   // of claims that are all gone; 0: none
+	minDue    int64    // lowest row written to the schedule; 0: none
+	minSeq    uint64   // lowest row written to the open table; 0: none
+	ended     []uint64 // deliveries that are cancelled
+	zoned     bool     // from here on the rows about zones are right
 
 	done chan error // gets the result once it is durable and visible; nil if nobody waits
 }

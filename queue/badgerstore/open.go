@@ -37,12 +37,12 @@ func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
 func newStore(dir string, o Options) *Store {
 	s := &Store{
 		o: o, dir: dir, log: o.Logger, clock: o.Clock,
-		wakes:  wakes{ch: make(chan string, wakeSize)},
-		lanes:  lanes{byName: map[string]*lane{}, max: map[string]int64{"": o.MaxPending}},
-		claims: recentClaims{young: map[[16]byte]*pending{}},
-		days:   claimDays{most: bucketClaims},
-		intake: intake{sources: map[string]*sourceRow{}},
-		closed: make(chan struct{}), quit: make(chan struct{}),
+		wakes:   wakes{ch: make(chan string, wakeSize)},
+		lanes:   lanes{byName: map[string]*lane{}, max: map[string]int64{"": o.MaxPending}},
+		claims:  recentClaims{young: map[[16]byte]*pending{}},
+		buckets: claimBuckets{most: bucketClaims},
+		intake:  intake{sources: map[string]*sourceRow{}},
+		closed:  make(chan struct{}), quit: make(chan struct{}),
 	}
 	s.metaBuried.Store(true)
 	s.disk = newDiskGuard(dir, &s.o)
@@ -100,7 +100,7 @@ func (s *Store) openDatabase(db string) error {
 
 // loadState reads the store's own bookkeeping.
 func (s *Store) loadState() (appliedState, error) {
-	state := appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, days: map[uint32]int64{}}
+	state := appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
 	sn := &snapshot{txn: s.db.NewTransaction(false)}
 	s.snaps.publish(sn)
 	version := uint64(0)
@@ -234,8 +234,8 @@ func (s *Store) start() error {
 		copied := *src
 		s.intake.sources[name] = &copied
 	}
-	for number, until := range state.days {
-		s.days.extend(number, until-1).complete.Store(false)
+	for number, until := range state.buckets {
+		s.buckets.extend(number, until-1).complete.Store(false)
 	}
 	if err := s.copyManifest(); err != nil {
 		return err
@@ -253,7 +253,7 @@ func (s *Store) start() error {
 		s.wg.Add(1)
 		go s.keepZones()
 	}
-	go s.fillFilters(s.days.all())
+	go s.fillFilters(s.buckets.all())
 	go func() {
 		defer s.wg.Done()
 		s.disk.watch(s.quit)

@@ -16,12 +16,12 @@ func (s *Store) Original(ctx context.Context, source, dedupKey string) (queue.ID
 		return 0, fmt.Errorf("original of a dedup key: %w", err)
 	}
 	defer s.snaps.put(sn)
-	for _, d := range s.days.all() { // newest first
-		if !d.filter.mayHold(&hash) {
+	for _, b := range s.buckets.all() { // newest first
+		if !b.filter.mayHold(&hash) {
 			continue
 		}
 		var seq uint64
-		err := sn.row(claimKey(d.day, hash), func(value []byte) error {
+		err := sn.row(claimKey(b.number, hash), func(value []byte) error {
 			decoded := decoder{b: value}
 			seq = decoded.fixed()
 			return nil

@@ -319,9 +319,9 @@ func (s *Store) pruneRound(ctx context.Context, now time.Time, r queue.Retention
 	return pruned, nil
 }
 
-// dropClaims deletes the claims of days that are over, a day at a time.
+// dropClaims deletes the claims of buckets that are over, a bucket at a time.
 func (s *Store) dropClaims(ctx context.Context, now time.Time) error {
-	number, ok := s.days.ended(now.UnixNano())
+	number, ok := s.buckets.ended(now.UnixNano())
 	if !ok {
 		return nil
 	}
@@ -340,8 +340,8 @@ func (s *Store) dropClaims(ctx context.Context, now time.Time) error {
 		s.snaps.put(sn)
 		last := len(o.muts) < claimStep
 		if last {
-			o.endDay = number
-			s.days.remove(number)
+			o.endBucket = number
+			s.buckets.remove(number)
 		} else {
 			from = append(append([]byte(nil), o.muts[len(o.muts)-1].key...), 0)
 		}

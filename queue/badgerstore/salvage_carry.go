@@ -182,10 +182,10 @@ func (c *carrier) claim(key, value []byte, until int64) error {
 	if err := c.row(key, value); err != nil {
 		return err
 	}
-	day := be.Uint32(key[1:])
-	if until > c.a.state.days[day] {
-		c.a.state.days[day] = roundUntil(until)
-		c.a.tx.days[day] = struct{}{}
+	bucket := be.Uint32(key[1:])
+	if until > c.a.state.buckets[bucket] {
+		c.a.state.buckets[bucket] = roundUntil(until)
+		c.a.tx.buckets[bucket] = struct{}{}
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ type appliedState struct {
 	zoned   bool   // whoever wrote last keeps the rows about zones right
 	lanes   map[uint16]*laneRow
 	sources map[string]*sourceRow
-	days    map[uint32]int64 // end of the last dedup claim of a day
+	buckets map[uint32]int64 // end of the last dedup claim of a bucket
 }
 
 // laneRow is what is kept of a destination.
@@ -72,7 +72,7 @@ func decodeSourceRow(value []byte) (*sourceRow, error) {
 	return r, nil
 }
 
-// load reads the rows of destinations, sources and days.
+// load reads the rows of destinations, sources and buckets.
 func (st *appliedState) load(sn *snapshot) (err error) {
 	each := func(prefix []byte, fn func(name, value []byte) error) {
 		sn.scan(prefix, prefix, func(key []byte, item *badger.Item) bool {
@@ -96,9 +96,9 @@ func (st *appliedState) load(sn *snapshot) (err error) {
 		st.sources[string(name)], err = decodeSourceRow(value)
 		return err
 	})
-	each(prefixDay, func(name, value []byte) error {
+	each(prefixBucket, func(name, value []byte) error {
 		d := decoder{b: value}
-		st.days[be.Uint32(name)] = d.int()
+		st.buckets[be.Uint32(name)] = d.int()
 		return nil
 	})
 	return err

@@ -63,7 +63,7 @@ type Store struct {
 	mu      sync.Mutex // of everything about enqueuing
 	intake  intake
 	claims  recentClaims
-	days    claimDays
+	buckets claimBuckets
 	handing sync.Mutex // a group is handed to the applier and to the lanes in one step
 
 	writing struct { // only the leader's

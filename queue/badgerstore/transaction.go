@@ -15,7 +15,7 @@ type transaction struct {
 	last    uint64 // last operation that is in it as a whole
 	lanes   map[*lane]*laneChanges
 	sources map[string]struct{}
-	days    map[uint32]struct{}
+	buckets map[uint32]struct{}
 	waiting []chan error
 	events  int64 // change of the number of stored events
 	hashes  int   // order keys added to rows of the FIFO
@@ -30,7 +30,7 @@ func (a *applier) begin() *transaction {
 	return &transaction{
 		txn:   a.s.db.NewTransaction(true),
 		last:  a.visible.Load(),
-		lanes: map[*lane]*laneChanges{}, sources: map[string]struct{}{}, days: map[uint32]struct{}{},
+		lanes: map[*lane]*laneChanges{}, sources: map[string]struct{}{}, buckets: map[uint32]struct{}{},
 	}
 }
 
@@ -113,9 +113,9 @@ func (a *applier) addEvent(p *pending) error {
 		if err := t.set(key, seal(key, encodeClaim(p.seq, p.claim.until))); err != nil {
 			return fmt.Errorf("apply dedup claim: %w", err)
 		}
-		if p.claim.until > a.state.days[p.claim.bucket] {
-			a.state.days[p.claim.bucket] = roundUntil(p.claim.until)
-			t.days[p.claim.bucket] = struct{}{}
+		if p.claim.until > a.state.buckets[p.claim.bucket] {
+			a.state.buckets[p.claim.bucket] = roundUntil(p.claim.until)
+			t.buckets[p.claim.bucket] = struct{}{}
 		}
 	}
 	for i := range p.deliveries {
@@ -173,10 +173,10 @@ func (a *applier) addOp(o *op) error {
 	for _, p := range o.pruned {
 		a.addPruned(p)
 	}
-	if o.endDay != 0 {
-		delete(a.state.days, o.endDay)
-		delete(a.tx.days, o.endDay)
-		if err := a.tx.set(dayKey(o.endDay), nil); err != nil {
+	if o.endBucket != 0 {
+		delete(a.state.buckets, o.endBucket)
+		delete(a.tx.buckets, o.endBucket)
+		if err := a.tx.set(bucketKey(o.endBucket), nil); err != nil {
 			return fmt.Errorf("apply: %w", err)
 		}
 	}
@@ -234,10 +234,10 @@ func (a *applier) finish(t *transaction) error {
 			return fmt.Errorf("apply: %w", err)
 		}
 	}
-	for day := range t.days {
+	for bucket := range t.buckets {
 		e := encoder{}
-		e.int(a.state.days[day])
-		if err := t.set(dayKey(day), seal(dayKey(day), e.b)); err != nil {
+		e.int(a.state.buckets[bucket])
+		if err := t.set(bucketKey(bucket), seal(bucketKey(bucket), e.b)); err != nil {
 			return fmt.Errorf("apply: %w", err)
 		}
 	}
