@@ -135,7 +135,7 @@ func (e *Engine) Start() error {
 		return err
 	}
 	for _, name := range paused {
-		e.dispatcher(name).paused = true
+		e.dispatcher(name).setPaused(true)
 	}
 	e.phase = phaseRunning
 	e.settler.start()
