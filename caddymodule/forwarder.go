@@ -131,12 +131,12 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 
 // request prepares the request as Caddy's server prepares those that it received.
 func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) *http.Request {
-	// a connection that the application has closed meanwhile is seen when the body is under way: then it is read again
-	body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.body)), nil }
+	newBody := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(m.body)) }
 	req := (&http.Request{
 		Method: m.method, URL: m.url, Host: m.url.Host, RequestURI: m.url.RequestURI(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: m.header, Body: io.NopCloser(bytes.NewReader(m.body)), GetBody: body, ContentLength: int64(len(m.body)),
-		RemoteAddr: remoteAddr(e.ClientIP),
+		Header: m.header, Body: newBody(), ContentLength: int64(len(m.body)), RemoteAddr: remoteAddr(e.ClientIP),
+		// that the application has closed its idle connection meanwhile is seen when the body is under way: then it is read again
+		GetBody: func() (io.ReadCloser, error) { return newBody(), nil },
 	}).WithContext(ctx)
 	repl := caddy.NewReplacer()
 	repl.Map(func(key string) (any, bool) { return d.placeholder(e, key) })

@@ -47,9 +47,6 @@ const (
 	flagEventFD = 1 // IOCB_FLAG_RESFD
 )
 
-// errAside means that nothing was submitted: the sync has to be made in another way.
-var errAside = errors.New("asynchronous sync is not to be had")
-
 // newAsideSync returns errAside where the kernel or a sandbox does not let it.
 func newAsideSync() (*asideSync, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)

@@ -2,12 +2,8 @@
 
 package badgerstore
 
-import "errors"
-
 // asideSync exists on Linux only.
 type asideSync struct{}
-
-var errAside = errors.New("asynchronous sync is not to be had")
 
 func newAsideSync() (*asideSync, error) { return nil, errAside }
 

@@ -124,6 +124,9 @@ func (j *journal) append(first uint64, records [][]byte, continues []bool) error
 	return nil
 }
 
+// errAside means that an asynchronous sync is not to be had: nothing was submitted, and the sync has to be made in another way.
+var errAside = errors.New("asynchronous sync is not to be had")
+
 // sync syncs a file, with company aside: others want to use the processor meanwhile. To do so for a lone record would only cost it time.
 func (j *journal) sync(f file, company bool) error {
 	if h, ok := f.(interface{ Fd() uintptr }); ok && company && j.aside != nil {

@@ -318,36 +318,3 @@ func (s *Store) pruneRound(ctx context.Context, now time.Time, r queue.Retention
 	}
 	return pruned, nil
 }
-
-// dropClaims deletes the claims of buckets that are over, a bucket at a time.
-func (s *Store) dropClaims(ctx context.Context, now time.Time) error {
-	number, ok := s.buckets.ended(now.UnixNano())
-	if !ok {
-		return nil
-	}
-	prefix := be.AppendUint32([]byte{tabClaim}, number)
-	from := prefix
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		o := &op{done: make(chan error, 1)}
-		sn := s.snaps.get()
-		sn.scan(prefix, from, func(key []byte, _ *badger.Item) bool {
-			o.del(append([]byte(nil), key...))
-			return len(o.muts) < claimStep
-		})
-		s.snaps.put(sn)
-		last := len(o.muts) < claimStep
-		if last {
-			o.endBucket = number
-			s.buckets.remove(number)
-		} else {
-			from = append(append([]byte(nil), o.muts[len(o.muts)-1].key...), 0)
-		}
-		s.applier.push(o)
-		if err := <-o.done; err != nil || last {
-			return err
-		}
-	}
-}

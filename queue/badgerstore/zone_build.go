@@ -84,18 +84,12 @@ func (b *zoneBuilder) step() (busy bool, err error) {
 
 // clear deletes the rows that a version left which did not keep them right when it was the last to write. They are of no use.
 func (b *zoneBuilder) clear() error {
-	o := &op{done: make(chan error, 1)}
-	sn := b.s.snaps.get()
-	sn.scan([]byte{tabZone}, []byte{tabZone}, func(key []byte, _ *badger.Item) bool {
-		o.del(append([]byte(nil), key...))
-		return len(o.muts) < claimStep
-	})
-	b.s.snaps.put(sn)
-	last := len(o.muts) < claimStep
-	o.zoned = last
+	prefix := []byte{tabZone}
+	o, next := b.s.deletions(prefix, prefix)
+	o.zoned = next == nil
 	b.s.applier.push(o)
 	err := <-o.done
-	if err == nil && last {
+	if err == nil && o.zoned {
 		b.s.zones.ready.Store(true)
 	}
 	return err

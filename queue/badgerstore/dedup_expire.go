@@ -1,0 +1,48 @@
+package badgerstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// dropClaims deletes the claims of buckets that are over, a bucket at a time.
+func (s *Store) dropClaims(ctx context.Context, now time.Time) error {
+	number, ok := s.buckets.ended(now.UnixNano())
+	if !ok {
+		return nil
+	}
+	prefix := claimPrefix(number)
+	for from := prefix; from != nil; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var o *op
+		if o, from = s.deletions(prefix, from); from == nil {
+			o.endBucket = number
+			s.buckets.remove(number)
+		}
+		s.applier.push(o)
+		if err := <-o.done; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletions returns an operation that deletes the next rows with a prefix, and the key to go on from; nil if those are the last.
+func (s *Store) deletions(prefix, from []byte) (o *op, next []byte) {
+	o = &op{done: make(chan error, 1)}
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	sn.scan(prefix, from, func(key []byte, _ *badger.Item) bool {
+		if len(o.muts) == claimStep {
+			next = append([]byte(nil), key...)
+			return false
+		}
+		o.del(append([]byte(nil), key...))
+		return true
+	})
+	return o, next
+}
