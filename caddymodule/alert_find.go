@@ -18,7 +18,7 @@ import (
 type alertSamples struct {
 	refused map[string][]countAt // by source, oldest first
 	dead    map[string]uint64    // by destination
-	died    map[string]time.Time // when the number of dead deliveries last grew
+	died    map[string]time.Time // when a delivery last died
 	used    map[string]time.Time // by source and secret: last use; the start of the watch if unknown
 	since   time.Time
 }
@@ -55,8 +55,13 @@ func (s *alertSamples) take(ctx context.Context, rt *runtime, app *App, at time.
 	app.mu.Lock()
 	o.sources = maps.Clone(app.sources)
 	app.mu.Unlock()
-	for name, d := range o.stats.Destinations {
-		if d.Dead > s.dead[name] && at.After(s.since) { // those of before the watch are no news
+	for name, died := range rt.hub.deaths() {
+		if died.After(s.died[name]) {
+			s.died[name] = died
+		}
+	}
+	for name, d := range o.stats.Destinations { // a damaged event dies in the store; its deaths before the watch are no news
+		if d.Dead > s.dead[name] && at.After(s.since) {
 			s.died[name] = at
 		}
 		s.dead[name] = d.Dead

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // alertRig is a gateway whose alerts are looked at by the test, at times of its choice.
@@ -146,6 +148,58 @@ func TestAlertsOnAFailingApplication(t *testing.T) {
 	r.watcher = &watcher{rt: r.watcher.rt, logger: r.watcher.logger, quit: make(chan struct{})}
 	r.look(time.Minute) // a restart does not tell it again
 	r.messages(3)
+}
+
+// TestAlertOnDeathsBetweenLooks has a delivery die before the first look, and again after it was replayed: at no look there are more dead deliveries than at the one before.
+func TestAlertOnDeathsBetweenLooks(t *testing.T) {
+	app := startApplication(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
+	r := startAlerts(t, "on dead", "webhook stripe {\n secret "+testSecret+"\n forward "+app.URL+"/dies {\n dead_on 4xx\n breaker off\n}\n}")
+	at := r.at
+	setClock(t, func() time.Time { return at })
+	sendStripe(t, r.gateway, "/")
+	app.await(t, 1)
+	died := func(attempts int) queue.ID {
+		var id queue.ID
+		eventually(t, "the delivery is dead", func() bool {
+			page, err := runningStore(t).Events(t.Context(), queue.Filter{States: []queue.State{queue.StateDead}})
+			if err != nil || len(page.Events) == 0 || page.Events[0].Deliveries[0].Attempts != attempts {
+				return false
+			}
+			id = page.Events[0].Event.ID
+			return len(r.watcher.rt.hub.deaths()) == 1
+		})
+		return id
+	}
+	id := died(1)
+	r.look(0)
+	if m := r.messages(1); m.State != "firing" || m.Kind != "dead" {
+		t.Errorf("%+v", m)
+	}
+	r.look(10 * time.Minute)
+	if m := r.messages(2); m.State != "resolved" {
+		t.Errorf("%+v", m)
+	}
+	again := r.at
+	setClock(t, func() time.Time { return again })
+	page, err := runningStore(t).Events(t.Context(), queue.Filter{States: []queue.State{queue.StateDead}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runningStore(t).Replay(t.Context(), id, page.Events[0].Deliveries[0].Destination, ""); err != nil {
+		t.Fatal(err)
+	}
+	app.await(t, 2)
+	died(2)
+	eventually(t, "the death was noticed", func() bool {
+		for _, when := range r.watcher.rt.hub.deaths() {
+			return !when.Before(again)
+		}
+		return false
+	})
+	r.look(time.Second)
+	if m := r.messages(3); m.State != "firing" || m.Kind != "dead" {
+		t.Errorf("%+v", m)
+	}
 }
 
 // lookOverTwoMinutes looks twice, two minutes of silence apart.

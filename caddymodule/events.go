@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,8 @@ import (
 // the goroutine that emits and may be slow, so events go through a bounded queue of their own.
 type observerHub struct {
 	mu   sync.Mutex
-	apps []*App // in the order of attachment
+	apps []*App               // in the order of attachment
+	died map[string]time.Time // when a delivery to a destination last died here
 
 	rollup *rollup // set before anything is observed
 
@@ -37,7 +39,7 @@ type emission struct {
 const maxEmissions = 1024
 
 func newObserverHub(logger *zap.Logger) *observerHub {
-	hub := &observerHub{events: make(chan emission, maxEmissions), logger: logger}
+	hub := &observerHub{died: map[string]time.Time{}, events: make(chan emission, maxEmissions), logger: logger}
 	hub.emitting.Go(func() {
 		for e := range hub.events {
 			e.app.events.Emit(e.app.ctx, e.name, e.data)
@@ -72,6 +74,19 @@ func (hub *observerHub) active() *App {
 		return nil
 	}
 	return hub.apps[len(hub.apps)-1]
+}
+
+// deaths returns when a delivery to a destination last died, of those to which that happened since the gateway was started.
+func (hub *observerHub) deaths() map[string]time.Time {
+	hub.mu.Lock()
+	defer hub.mu.Unlock()
+	return maps.Clone(hub.died)
+}
+
+func (hub *observerHub) noteDeath(destination string) {
+	hub.mu.Lock()
+	defer hub.mu.Unlock()
+	hub.died[destination] = now()
 }
 
 // retention is what the active configuration keeps; nothing is pruned while there is none.
@@ -143,6 +158,9 @@ func (hub *observerHub) DeliverySettled(r delivery.SettledReport) {
 	r.Event = hub.shown(r.Event)
 	tellSettled(&r)
 	processMetrics.deliveries.WithLabelValues(r.Destination, r.State.String()).Inc()
+	if r.State == queue.StateDead {
+		hub.noteDeath(r.Destination)
+	}
 	fields := []zap.Field{
 		zap.Stringer("event", r.Event.ID), zap.String("event_id", r.Event.EventID), zap.String("source", r.Event.Source),
 		zap.String("destination", r.Destination), zap.Int("attempts", r.Attempts), zap.Duration("age", r.Age),
