@@ -32,7 +32,7 @@ type BadgerStore struct {
 	// Encrypts everything at rest: 16, 24 or 32 bytes in base64 or hex; a placeholder. Default: no encryption.
 	EncryptionKey string `json:"encryption_key,omitempty"`
 
-	// Free bytes on the disk below which new events are refused with 503. Default, and least: what the store needs to finish what it has accepted, 800 MiB, or a
+	// Free bytes on the disk below which new events are refused with 503. Default, and least: what the store needs to finish what it has accepted, 460 MiB, or a
 	// quarter of a smaller disk.
 	MinFree int64 `json:"min_free,omitempty"`
 

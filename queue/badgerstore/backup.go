@@ -39,7 +39,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (BackupInfo, error) {
 		if !ok {
 			break
 		}
-		if sn.gone(key, value) || key[0] == tabZone { // what is about zones is made anew
+		if sn.gone(key, value) || key[0] == tabZone || key[0] == tabFilter { // these are made anew
 			continue
 		}
 		if key[0] == tabEvent && len(key) == 9 {

@@ -64,7 +64,7 @@ const (
 func checkRows(ctx context.Context, src rowSource, report *Report) (*checker, error) {
 	c := &checker{ctx: ctx, src: src, report: report, lanes: map[uint16]*laneCheck{}, names: map[string]uint16{}}
 	c.applied = appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
-	for _, step := range []func() error{c.meta, c.fifo, c.derived, c.others, c.zones, c.events} {
+	for _, step := range []func() error{c.meta, c.fifo, c.derived, c.others, c.zones, c.filters, c.events} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -13,11 +13,14 @@ import (
 // It is a list of blocked Bloom filters, each as large as all before it together, up to a limit.
 type claimFilter struct {
 	complete atomic.Bool              // it has the claims from before the store was opened too
+	final    atomic.Bool              // its bucket gets no more claims; set under Store.mu, or before the bucket is used
 	claims   atomic.Int64             // in it
 	parts    atomic.Pointer[[]*bloom] // replaced, never changed; nil: there was no memory for it
 
-	mu   sync.Mutex // of those who add
-	room int        // claims that the last part still takes
+	mu    sync.Mutex   // of those who add
+	room  int          // claims that the last part still takes
+	first int          // bytes of the first part
+	saved *savedFilter // what was written down last, or read; nil: nothing
 }
 
 const (
@@ -54,7 +57,7 @@ func (f *claimFilter) add(hash *[16]byte, used *atomic.Int64) {
 	}
 	list := *parts
 	if f.room == 0 {
-		size := firstFilter
+		size := f.first
 		if n := len(list); n > 0 {
 			size = min(8*len(list[n-1].words)*2, largeFilter)
 		}
@@ -87,8 +90,12 @@ func (f *claimFilter) drop(used *atomic.Int64) {
 	}
 }
 
-func newClaimFilter() *claimFilter {
-	f := new(claimFilter)
+// newClaimFilter returns an empty filter whose first part has room for a number of claims.
+func newClaimFilter(claims int64) *claimFilter {
+	f := &claimFilter{first: firstFilter}
+	for int64(f.first)*8/filterBits < claims && f.first < largeFilter {
+		f.first *= 2
+	}
 	f.parts.Store(&[]*bloom{})
 	f.complete.Store(true)
 	return f
@@ -134,12 +141,20 @@ const (
 )
 
 // fillFilters brings the claims from before the store was opened into the filters of their buckets, newest first. Until it is done
-// with a bucket, its claims are looked up in Badger.
-func (s *Store) fillFilters(buckets []claimBucket) {
+// with a bucket, its claims are looked up in Badger. seq is the last event from before.
+func (s *Store) fillFilters(buckets []claimBucket, seq uint64) {
 	defer s.wg.Done()
+	var lost []claimBucket
+	for _, b := range buckets {
+		if !s.loadFilter(b, seq) {
+			lost = append(lost, b)
+			continue
+		}
+		b.filter.complete.Store(true)
+	}
 	pace := time.NewTicker(filterPace)
 	defer pace.Stop()
-	for _, b := range buckets {
+	for _, b := range lost {
 		if !s.fillFilter(b, pace.C) {
 			return
 		}

@@ -24,7 +24,7 @@ func randomHash(r *rand.Rand) (h [16]byte) {
 func TestClaimFilter(t *testing.T) {
 	const each = 100_000
 	var used atomic.Int64
-	f := newClaimFilter()
+	f := newClaimFilter(0)
 	var wg sync.WaitGroup
 	for w := range uint64(2) {
 		wg.Go(func() {
@@ -67,7 +67,7 @@ func TestClaimFilter(t *testing.T) {
 // TestClaimFilterWithoutMemory has a filter that gets no more memory: it gives back what it has and says "maybe" to everything.
 func TestClaimFilterWithoutMemory(t *testing.T) {
 	var used atomic.Int64
-	f := newClaimFilter()
+	f := newClaimFilter(0)
 	r := rand.New(rand.NewPCG(1, 1))
 	first := randomHash(r)
 	f.add(&first, &used)
@@ -126,7 +126,7 @@ func TestDuplicatesOverRestarts(t *testing.T) {
 	enqueue(s, 0, 2*events, true)
 	enqueue(s, 2*events, 3*events, false)
 	s.wg.Add(1)
-	s.fillFilters(buckets)
+	s.fillFilters(buckets, s.applier.appliedSeq())
 	for _, d := range buckets {
 		if !d.filter.complete.Load() {
 			t.Errorf("the filter of bucket %d is not complete", d.number)

@@ -21,7 +21,7 @@ func dayOf(at int64) uint32 { return uint32(max(at, 0) / day) }
 const (
 	bucketClaims = 1 << 20         // a bucket of so many claims is followed by another one,
 	bucketMemory = filterLimit / 2 // as long as the filters take no more memory than that: a bucket without a filter costs each event a look-up
-	bucketBits   = 8               // of a bucket's number, below those of its day
+	bucketBits   = 8               // of a bucket's number, below those of the day that it was begun on
 )
 
 // firstBucket is the first bucket of a day. Earlier versions had one for each day, with the number of the day.
@@ -148,18 +148,18 @@ func (c *claimBuckets) note(day uint32, claim *dedupClaim) {
 	c.extend(claim.bucket, claim.until).add(&claim.hash, &c.filters)
 }
 
-// bucketFor returns the bucket for new claims of a day: its newest one, or the next one if that is full.
+// bucketFor returns the bucket for new claims of a day: the newest one, or a new one if that is of an earlier day, full, or final. No other bucket gets claims
+// any more, wherever the clock goes.
 func (c *claimBuckets) bucketFor(day uint32) uint32 {
-	for _, b := range c.all() { // newest first
-		if b.number>>bucketBits != day {
-			continue
-		}
-		if b.filter.claims.Load() >= c.most && b.filter.given() && c.filters.Load() < bucketMemory && b.number+1 < firstBucket(day+1) {
-			return b.number + 1
-		}
-		return b.number
+	list := c.all()
+	if len(list) == 0 || list[0].number < firstBucket(day) {
+		return firstBucket(day)
 	}
-	return firstBucket(day)
+	f := list[0].filter
+	if f.final.Load() || f.claims.Load() >= c.most && f.given() && c.filters.Load() < bucketMemory {
+		return list[0].number + 1
+	}
+	return list[0].number
 }
 
 // extend sees to it that a bucket is known to have claims that end then, and returns its filter.
@@ -180,7 +180,11 @@ func (c *claimBuckets) extend(number uint32, until int64) *claimFilter {
 		return b.number == number
 	})
 	if changed.filter == nil {
-		changed.filter = newClaimFilter()
+		expected := int64(0)
+		if len(list) > 0 && list[0].number == number-1 {
+			expected = c.most // as the one before it
+		}
+		changed.filter = newClaimFilter(expected)
 	}
 	list = append(list, changed)
 	slices.SortFunc(list, func(a, b claimBucket) int { return int(b.number) - int(a.number) })

@@ -44,7 +44,7 @@ func TestClaimBuckets(t *testing.T) {
 		s = open()
 		if filled {
 			s.wg.Add(1)
-			s.fillFilters(s.buckets.all())
+			s.fillFilters(s.buckets.all(), s.applier.appliedSeq())
 		}
 		before := len(s.buckets.all())
 		again(true)

@@ -7,21 +7,30 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// dropClaims deletes the claims of buckets that are over, a bucket at a time.
+// dropClaims deletes the claims of buckets that are over, a bucket at a time, and their filters.
 func (s *Store) dropClaims(ctx context.Context, now time.Time) error {
 	number, ok := s.buckets.ended(now.UnixNano())
 	if !ok {
 		return nil
 	}
-	prefix := claimPrefix(number)
+	if err := s.deleteRows(ctx, filterPrefix(number), func(*op) {}); err != nil {
+		return err
+	}
+	return s.deleteRows(ctx, claimPrefix(number), func(o *op) {
+		o.endBucket = number
+		s.buckets.remove(number)
+	})
+}
+
+// deleteRows deletes the rows with a prefix, some in a transaction. last adds to the one with the last of them.
+func (s *Store) deleteRows(ctx context.Context, prefix []byte, last func(*op)) error {
 	for from := prefix; from != nil; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var o *op
 		if o, from = s.deletions(prefix, from); from == nil {
-			o.endBucket = number
-			s.buckets.remove(number)
+			last(o)
 		}
 		s.applier.push(o)
 		if err := <-o.done; err != nil {

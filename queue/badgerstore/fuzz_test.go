@@ -125,6 +125,7 @@ func FuzzRows(f *testing.F) {
 	f.Add((&laneRow{name: app}).encode())
 	f.Add((&sourceRow{}).encode())
 	f.Add(encodeMark(1, 2))
+	f.Add((&savedFilter{sizes: []int{lineWords}}).encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		errs := map[string]error{}
 		if len(data) >= eventHeader && uint64(be.Uint32(data[4:]))+eventHeader <= uint64(len(data)) {
@@ -148,6 +149,7 @@ func FuzzRows(f *testing.F) {
 		_, errs["block"] = decodeBlock(data)
 		_, errs["lane"] = decodeLaneRow(data)
 		_, errs["source"] = decodeSourceRow(data)
+		_, errs["filter"] = decodeSavedFilter(data)
 		_, _, _ = decodeMark(data)
 		for what, err := range errs {
 			if err != nil && !errors.Is(err, queue.ErrDamaged) {

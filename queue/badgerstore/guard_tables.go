@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // checkTables reads the parts of Badger's tables that Badger reads when it opens: the index and the last block of each. Badger does so in
@@ -30,16 +32,23 @@ func (s *Store) checkTables(db string, m badger.Manifest) error {
 		}
 		defer func() { _ = keys.Close() }() // it was only read
 	}
-	for id, t := range m.Tables {
+	for _, t := range m.Tables {
 		if keys == nil && t.KeyID != 0 {
 			return nil // Badger says that the key is missing
 		}
-		path := filepath.Join(db, fmt.Sprintf("%06d.sst", id))
-		if err := checkTable(path, keys, t.KeyID); err != nil {
-			return fmt.Errorf("%w: %s: %w%s", queue.ErrDamaged, path, err, wayOut)
-		}
 	}
-	return nil
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0))
+	for id, t := range m.Tables {
+		all.Go(func() error {
+			path := filepath.Join(db, fmt.Sprintf("%06d.sst", id))
+			if err := checkTable(path, keys, t.KeyID); err != nil {
+				return fmt.Errorf("%w: %s: %w%s", queue.ErrDamaged, path, err, wayOut)
+			}
+			return nil
+		})
+	}
+	return all.Wait()
 }
 
 // holds reports whether the database has all that a table has of events and of the states of their deliveries, as it is there or newer, but for

@@ -20,6 +20,7 @@ const (
 	tabClaim     = 'X' // bucket, hash of source and dedup key: dedup claims
 	tabMeta      = 'M' // name: the store's own bookkeeping
 	tabUser      = 'U' // key: what queue.Metadata keeps
+	tabFilter    = 'F' // bucket, row: the Bloom filter of a bucket's claims (claim_filter_rows.go); follows from them
 	tabZone      = 'Z' // kind, zone, ...: what occurs in each 4096 consecutive events (zone.go); follows from them, and older versions ignore it
 )
 

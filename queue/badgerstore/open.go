@@ -167,12 +167,17 @@ func (s *Store) recover(dir string, state appliedState) error {
 	}
 	s.applier = newApplier(s, state)
 	a := s.applier
+	sn := s.snaps.get()
+	bucket := sn.replayBucket(&state)
+	s.snaps.put(sn)
 	a.tx = a.begin()
 	last, old, err := replayJournal(s.o.files, dir, s.o.EncryptionKey, state.seq, func(seq uint64, rec []byte) error {
 		p, err := s.pendingOf(seq, rec)
 		if err != nil {
 			return err
 		}
+		bucket = max(bucket, p.claim.bucket)
+		p.claim.bucket = bucket
 		if err := a.room(len(p.deliveries)*3+6, p.size()); err != nil {
 			return err
 		}
@@ -253,7 +258,7 @@ func (s *Store) start() error {
 		s.wg.Add(1)
 		go s.keepZones()
 	}
-	go s.fillFilters(s.buckets.all())
+	go s.fillFilters(s.buckets.all(), state.seq)
 	go func() {
 		defer s.wg.Done()
 		s.disk.watch(s.quit)

@@ -33,9 +33,9 @@ type Options struct {
 	MaxEventSize     int   // bytes of one event with its header; default 32 MiB, and at most what fits a journal segment
 	MaxTail          int   // bytes of events in memory that the database does not hold yet; default 64 MiB
 	SegmentSize      int64 // bytes of a journal segment; default 64 MiB, less on a small disk, as the next two
-	MemTableSize     int64 // bytes of a memtable of the database; default 16 MiB
+	MemTableSize     int64 // bytes of a memtable of the database; default 8 MiB
 	NumMemtables     int   // default 4
-	ValueLogFileSize int64 // bytes of a file of the value log; default 128 MiB
+	ValueLogFileSize int64 // bytes of a file of the value log; default 64 MiB
 	ValueThreshold   int   // bytes from which on a value goes to the value log; default 1 KiB
 	Ballast          int64 // bytes kept to get a store on a full disk started; default 256 MiB or half the reserve; negative: none
 
@@ -61,9 +61,9 @@ func (o *Options) setDefaults() error {
 	}
 	orDefault(&o.MaxTail, 64<<20)
 	orDefault(&o.SegmentSize, 64<<20)
-	orDefault(&o.MemTableSize, 16<<20)
+	orDefault(&o.MemTableSize, 8<<20)
 	orDefault(&o.NumMemtables, 4)
-	orDefault(&o.ValueLogFileSize, 128<<20)
+	orDefault(&o.ValueLogFileSize, 64<<20)
 	orDefault(&o.ValueThreshold, 1<<10)
 	orDefault(&o.MaxEventSize, 32<<20)
 	if o.SegmentSize < 64<<10 || o.MemTableSize < 1<<20 || o.ValueLogFileSize < 1<<20 {
@@ -92,7 +92,8 @@ func (o *Options) valueThreshold() int { return o.ValueThreshold }
 
 // badger returns the options of the database.
 func (o *Options) badger(dir string, log badger.Logger) badger.Options {
-	// Compactions build many tables at a time, each in a buffer of twice its size: with tables of 2 MiB, Badger's default, that took up to 400 MiB.
+	// Compactions build up to 13 tables at a time, each in a buffer of twice its size, and so is a memtable written that is full. With Badger's defaults, tables of
+	// 2 MiB that double from level to level and memtables of 64 MiB, both took hundreds of MiB.
 	const tableSize = 1 << 20
 	b := badger.DefaultOptions(dir).
 		WithSyncWrites(true).WithDetectConflicts(false).WithMetricsEnabled(false).WithNumVersionsToKeep(1).
@@ -100,6 +101,7 @@ func (o *Options) badger(dir string, log badger.Logger) badger.Options {
 		WithMemTableSize(o.MemTableSize).WithNumMemtables(o.NumMemtables).
 		WithValueLogFileSize(o.ValueLogFileSize).WithValueThreshold(int64(o.ValueThreshold)).
 		WithNumCompactors(2).WithBaseTableSize(tableSize).WithCompactL0OnClose(false).WithBlockCacheSize(0).WithLogger(log)
+	b.TableSizeMultiplier = 1
 	if len(o.EncryptionKey) > 0 {
 		// Badger insists on caches with encryption, because decrypted blocks are expensive.
 		b = b.WithEncryptionKey(o.EncryptionKey).WithIndexCacheSize(32 << 20).WithBlockCacheSize(32 << 20)

@@ -1,7 +1,6 @@
 package badgerstore
 
 import (
-	"bytes"
 	"crypto/aes"
 	"encoding/binary"
 	"errors"
@@ -25,7 +24,7 @@ type rawTable struct {
 
 type rawBlock struct {
 	off, size int64
-	first     []byte // key of the first row, without its version
+	first     []byte // key of the first row, without its version; part of the index
 }
 
 var errTableEnd = errors.New("its end, where its index is, is missing or broken")
@@ -50,16 +49,27 @@ func openRawTable(path string, keys *badger.KeyRegistry, keyID uint64, known boo
 
 func (t *rawTable) close() { _ = t.f.Close() } // it was only read
 
+// usualIndex is about the size of a table's index with its checksum.
+const usualIndex = 32 << 10
+
 // readIndex returns the index as it is in the file, after checking its checksum.
 func (t *rawTable) readIndex() ([]byte, error) {
 	info, err := t.f.Stat()
 	if err != nil {
 		return nil, err
 	}
+	// Mostly all of it is at hand after one read.
+	end := make([]byte, min(info.Size(), usualIndex))
+	if _, err := t.f.ReadAt(end, info.Size()-int64(len(end))); err != nil {
+		return nil, err
+	}
 	at := info.Size()
 	tail := func(n int64) ([]byte, error) {
 		if at -= n; n < 0 || at < 0 {
 			return nil, errTableEnd
+		}
+		if from := at - (info.Size() - int64(len(end))); from >= 0 {
+			return end[from : from+n : from+n], nil
 		}
 		b := make([]byte, n)
 		if _, err := t.f.ReadAt(b, at); err != nil {
@@ -146,7 +156,7 @@ func (t *rawTable) decodeIndex(index []byte) error {
 			if !root.Offsets(&o, i) || len(o.KeyBytes()) < 9 {
 				return errTableEnd
 			}
-			first, _ := splitVersion(bytes.Clone(o.KeyBytes()))
+			first, _ := splitVersion(o.KeyBytes())
 			t.blocks[i] = rawBlock{int64(o.Offset()), int64(o.Len()), first}
 		}
 		return nil

@@ -58,6 +58,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 	if err := s.dropClaims(ctx, now); err != nil {
 		return pruned, fmt.Errorf("maintain: %w", err)
 	}
+	if err := s.saveFilters(false); err != nil {
+		return pruned, fmt.Errorf("maintain: %w", err)
+	}
 	if err := s.sweepMeta(ctx); err != nil {
 		return pruned, fmt.Errorf("maintain: %w", err)
 	}

@@ -39,7 +39,32 @@ func TestSmallDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := os.Stat(filepath.Join(roomy, sizesName)); err == nil || s.o.MemTableSize != 16<<20 {
+	if s.o.MemTableSize != 8<<20 {
 		t.Errorf("a store on a large disk has memtables of %d bytes", s.o.MemTableSize)
 	}
+}
+
+// TestSizesOfEarlierVersions opens a store that has no file with its sizes: its memtables may be larger than those of today.
+func TestSizesOfEarlierVersions(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{MemTableSize: earlierSizes.MemTable, Ballast: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, s, "e", 12_000, 700) // more than one of today's holds
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	killed := copyDir(t, dir)
+	mustClose(t, s)
+	if _, err := os.Stat(filepath.Join(killed, sizesName)); err == nil {
+		t.Fatal("there is a file with sizes")
+	}
+	if s, err = Open(killed, Options{Ballast: -1}); err != nil {
+		t.Fatal(err)
+	}
+	if got := (fileSizes{s.o.SegmentSize, s.o.MemTableSize, s.o.ValueLogFileSize}); got != earlierSizes {
+		t.Errorf("sizes %+v, want %+v", got, earlierSizes)
+	}
+	mustClose(t, s)
 }

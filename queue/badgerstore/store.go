@@ -16,6 +16,7 @@
 //	HWM          what was promised last, to recognise a store that went back in time (guard.go)
 //	ballast      space that is given up to get a store on a full disk started (disk.go)
 //	manifests/   copies of Badger's MANIFEST
+//	SIZES        the sizes of files that it was made with (sizes.go)
 //
 // # Locks
 //
@@ -147,6 +148,11 @@ func (s *Store) Close() error {
 	s.waitForLeader()
 	close(s.quit)
 	s.wg.Wait() // the last marks are queued
+	if s.Failure() == nil && s.disk.accepts() == nil {
+		if err := s.saveFilters(true); err != nil {
+			s.log.Warn("the next start takes longer to know which events are new", zap.Error(err))
+		}
+	}
 	s.applier.close()
 	s.closeAs = s.closeFiles()
 	if err := s.Failure(); err != nil {

@@ -1,0 +1,239 @@
+package badgerstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"sync/atomic"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
+)
+
+// Filters are rows, too, so that they need not be made anew from the claims after a restart: that takes ten seconds for a million claims, and
+// until then every event is looked up in the database, once for each bucket. Only the newest bucket gets claims. The filter of any other one is
+// final and written once, while the store is looked after; that of the newest is written when the store is closed, and is right as long as no event has come since.
+
+const (
+	filterChunk = 256 << 10 // bytes of a filter in one row
+	filterBatch = 4         // such rows in one transaction
+)
+
+// savedFilter is the row about a filter; its bits are in rows behind it.
+type savedFilter struct {
+	final bool
+	seq   uint64 // last event when it was written
+	mark  uint64 // of this time of writing: the rows with the bits begin with it
+	room  int
+	count int64
+	sizes []int // words of its parts
+}
+
+func (h *savedFilter) encode() []byte {
+	e := encoder{}
+	e.byte(0)
+	if h.final {
+		e.b[0] = 1
+	}
+	e.fixed(h.seq)
+	e.fixed(h.mark)
+	e.uint(uint64(h.room))
+	e.int(h.count)
+	e.uint(uint64(len(h.sizes)))
+	for _, n := range h.sizes {
+		e.uint(uint64(n))
+	}
+	return e.b
+}
+
+func decodeSavedFilter(value []byte) (*savedFilter, error) {
+	d := decoder{b: value}
+	h := &savedFilter{final: d.byte() == 1, seq: d.fixed(), mark: d.fixed(), room: int(d.uint()), count: d.int()}
+	total := 0
+	for range d.count() {
+		n := int(d.uint())
+		if n < lineWords || n > filterLimit/8 || bits.OnesCount(uint(n)) != 1 {
+			d.fail()
+			break
+		}
+		total += n
+		h.sizes = append(h.sizes, n)
+	}
+	if d.bad || total > filterLimit/8 {
+		return nil, fmt.Errorf("filter of dedup claims: %w", queue.ErrDamaged)
+	}
+	return h, nil
+}
+
+func filterPrefix(bucket uint32) []byte {
+	return be.AppendUint32(append(make([]byte, 0, 7), tabFilter), bucket)
+}
+
+func filterBitsKey(bucket uint32, row uint16) []byte {
+	return be.AppendUint16(filterPrefix(bucket), row)
+}
+
+func (n *snapshot) savedFilter(bucket uint32) (h *savedFilter, err error) {
+	err = n.row(filterPrefix(bucket), func(value []byte) (err error) {
+		h, err = decodeSavedFilter(value)
+		return err
+	})
+	return h, err
+}
+
+// replayBucket returns the bucket for claims that only the journal has: the newest, or the one behind it if that one's filter is final.
+func (n *snapshot) replayBucket(st *appliedState) uint32 {
+	newest := uint32(0)
+	for number := range st.buckets {
+		newest = max(newest, number)
+	}
+	h, err := n.savedFilter(newest)
+	if errors.Is(err, queue.ErrNotFound) || err == nil && !h.final {
+		return newest
+	}
+	return newest + 1
+}
+
+// saveFilters writes down the filters that have become final since, and at the end, when no event comes any more, that of the newest bucket too.
+func (s *Store) saveFilters(end bool) error {
+	s.mu.Lock()
+	buckets := s.buckets.all()
+	for i := range buckets {
+		if i > 0 {
+			buckets[i].filter.final.Store(true)
+		}
+	}
+	s.mu.Unlock()
+	for i, b := range buckets {
+		f := b.filter
+		if i == 0 && !end || !f.complete.Load() || !f.given() {
+			continue
+		}
+		if err := s.saveFilter(b); err != nil {
+			return fmt.Errorf("save filter of dedup claims: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) saveFilter(b claimBucket) error {
+	f := b.filter
+	f.mu.Lock()
+	parts, h := f.parts.Load(), savedFilter{final: f.final.Load(), seq: s.promised.Load(), mark: s.tokens.Add(1), room: f.room, count: f.claims.Load()}
+	same := f.saved != nil && f.saved.final == h.final && (h.final || f.saved.seq == h.seq)
+	f.mu.Unlock()
+	if parts == nil || same {
+		return nil
+	}
+	o, row := &op{done: make(chan error, 1)}, uint16(0)
+	write := func() error {
+		s.applier.push(o)
+		err := <-o.done
+		o = &op{done: make(chan error, 1)}
+		return err
+	}
+	for _, part := range *parts {
+		h.sizes = append(h.sizes, len(part.words))
+		for words := range slices.Chunk(part.words, filterChunk/8) {
+			o.put(filterBitsKey(b.number, row), encodeBits(h.mark, words))
+			row++
+			if len(o.muts) < filterBatch {
+				continue
+			}
+			if err := write(); err != nil {
+				return err
+			}
+		}
+	}
+	o.put(filterPrefix(b.number), h.encode())
+	if err := write(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.saved = &h
+	return nil
+}
+
+func encodeBits(mark uint64, words []uint64) []byte {
+	value := be.AppendUint64(make([]byte, 0, 8+8*len(words)+4), mark)
+	for i := range words {
+		value = binary.LittleEndian.AppendUint64(value, atomic.LoadUint64(&words[i]))
+	}
+	return value
+}
+
+// loadFilter takes a filter from its rows. It returns false if there are none that are right. seq is the last event from before the store was opened.
+func (s *Store) loadFilter(b claimBucket, seq uint64) bool {
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	h, err := sn.savedFilter(b.number)
+	if err == nil && !h.final && h.seq != seq {
+		return false
+	}
+	var parts []*bloom
+	if err == nil {
+		parts, err = sn.filterParts(b.number, h)
+	}
+	if err != nil {
+		if !errors.Is(err, queue.ErrNotFound) {
+			s.log.Warn("a filter of dedup claims cannot be read; it is made anew", zap.Error(err))
+		}
+		return false
+	}
+	b.filter.restore(parts, h, &s.buckets.filters)
+	return true
+}
+
+func (n *snapshot) filterParts(bucket uint32, h *savedFilter) (parts []*bloom, err error) {
+	row := uint16(0)
+	for _, size := range h.sizes {
+		part := &bloom{words: make([]uint64, size)}
+		for words := range slices.Chunk(part.words, filterChunk/8) {
+			err := n.row(filterBitsKey(bucket, row), func(value []byte) error {
+				if len(value) != 8+8*len(words) || be.Uint64(value) != h.mark {
+					return queue.ErrDamaged
+				}
+				for i := range words {
+					words[i] = binary.LittleEndian.Uint64(value[8+8*i:])
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+			row++
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// restore puts in what a filter held before a restart.
+func (f *claimFilter) restore(old []*bloom, h *savedFilter, used *atomic.Int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	parts := f.parts.Load()
+	if parts == nil {
+		return
+	}
+	size := int64(0)
+	for _, b := range old {
+		size += 8 * int64(len(b.words))
+	}
+	if used.Add(size) > filterLimit {
+		used.Add(-size)
+		f.drop(used)
+		return
+	}
+	if len(*parts) == 0 {
+		f.room = h.room
+	}
+	list := slices.Concat(old, *parts)
+	f.parts.Store(&list)
+	f.claims.Add(h.count)
+	f.final.Store(h.final)
+	f.saved = h
+}
