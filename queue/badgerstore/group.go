@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -102,6 +103,9 @@ func (s *Store) leave(ctx context.Context, g *group) error {
 // lead writes groups until it can pass the role on to somebody who waits for the next one.
 func (s *Store) lead() {
 	for {
+		if s.intake.usual > 1 {
+			runtime.Gosched()
+		}
 		g := s.detach()
 		if g == nil {
 			return
