@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/sluice-webhooks/sluice/queue"
@@ -39,10 +40,13 @@ func (s *Store) checkTables(db string, m badger.Manifest) error {
 	}
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
+	scratch := sync.Pool{New: func() any { return new([usualIndex]byte) }}
 	for id, t := range m.Tables {
 		all.Go(func() error {
+			room := scratch.Get().(*[usualIndex]byte)
+			defer scratch.Put(room)
 			path := filepath.Join(db, fmt.Sprintf("%06d.sst", id))
-			if err := checkTable(path, keys, t.KeyID); err != nil {
+			if err := checkTable(path, keys, t.KeyID, room[:]); err != nil {
 				return fmt.Errorf("%w: %s: %w%s", queue.ErrDamaged, path, err, wayOut)
 			}
 			return nil
@@ -108,15 +112,16 @@ func (n *snapshot) holds(it *badger.Iterator, r *rawRow) bool {
 	return errors.Is(err, queue.ErrNotFound)
 }
 
-func checkTable(path string, keys *badger.KeyRegistry, keyID uint64) error {
-	t, err := openRawTable(path, keys, keyID, true)
-	if err != nil {
+// checkTable reads the index and the last block of a table, with scratch as memory.
+func checkTable(path string, keys *badger.KeyRegistry, keyID uint64, scratch []byte) error {
+	t := &rawTable{path: path, scratch: scratch, last: true}
+	if err := t.open(keys, keyID, true); err != nil {
 		return err
 	}
 	defer t.close()
 	if len(t.blocks) == 0 {
 		return errTableEnd
 	}
-	_, err = t.rows(len(t.blocks) - 1)
+	_, err := t.rows(0)
 	return err
 }

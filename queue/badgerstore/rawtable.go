@@ -20,6 +20,9 @@ type rawTable struct {
 	path   string
 	key    *pb.DataKey // nil: not encrypted
 	blocks []rawBlock
+
+	scratch []byte // for the end of the file; nil: it gets memory of its own
+	last    bool   // only the last block is of interest
 }
 
 type rawBlock struct {
@@ -31,20 +34,25 @@ var errTableEnd = errors.New("its end, where its index is, is missing or broken"
 
 // openRawTable reads the index of a table. keyID is that of the data key, if it is known; else all are tried.
 func openRawTable(path string, keys *badger.KeyRegistry, keyID uint64, known bool) (*rawTable, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	t := &rawTable{path: path}
+	if err := t.open(keys, keyID, known); err != nil {
 		return nil, err
 	}
-	t := &rawTable{f: f, path: path}
+	return t, nil
+}
+
+func (t *rawTable) open(keys *badger.KeyRegistry, keyID uint64, known bool) (err error) {
+	if t.f, err = os.Open(t.path); err != nil {
+		return err
+	}
 	index, err := t.readIndex()
 	if err == nil {
 		err = t.tryKeys(index, keys, keyID, known)
 	}
 	if err != nil {
 		t.close()
-		return nil, err
 	}
-	return t, nil
+	return err
 }
 
 func (t *rawTable) close() { _ = t.f.Close() } // it was only read
@@ -59,7 +67,10 @@ func (t *rawTable) readIndex() ([]byte, error) {
 		return nil, err
 	}
 	// Mostly all of it is at hand after one read.
-	end := make([]byte, min(info.Size(), usualIndex))
+	if t.scratch == nil {
+		t.scratch = make([]byte, usualIndex)
+	}
+	end := t.scratch[:min(info.Size(), int64(len(t.scratch)))]
 	if _, err := t.f.ReadAt(end, info.Size()-int64(len(end))); err != nil {
 		return nil, err
 	}
@@ -150,10 +161,15 @@ func (t *rawTable) decodeIndex(index []byte) error {
 			return err
 		}
 		root := fb.GetRootAsTableIndex(plain, 0)
-		t.blocks = make([]rawBlock, root.OffsetsLength())
+		n := root.OffsetsLength()
+		from := 0
+		if t.last {
+			from = max(n-1, 0)
+		}
+		t.blocks = make([]rawBlock, n-from)
 		for i := range t.blocks {
 			var o fb.BlockOffset
-			if !root.Offsets(&o, i) || len(o.KeyBytes()) < 9 {
+			if !root.Offsets(&o, from+i) || len(o.KeyBytes()) < 9 {
 				return errTableEnd
 			}
 			first, _ := splitVersion(o.KeyBytes())
