@@ -83,17 +83,22 @@ func (n *snapshot) savedFilter(bucket uint32) (h *savedFilter, err error) {
 	return h, err
 }
 
+// finalFilter reports whether the filter of a bucket was written down as final, so that the bucket must not get any more claims.
+func (n *snapshot) finalFilter(bucket uint32) bool {
+	h, err := n.savedFilter(bucket)
+	return err == nil && h.final || err != nil && !errors.Is(err, queue.ErrNotFound)
+}
+
 // replayBucket returns the bucket for claims that only the journal has: the newest, or the one behind it if that one's filter is final.
 func (n *snapshot) replayBucket(st *appliedState) uint32 {
 	newest := uint32(0)
 	for number := range st.buckets {
 		newest = max(newest, number)
 	}
-	h, err := n.savedFilter(newest)
-	if errors.Is(err, queue.ErrNotFound) || err == nil && !h.final {
-		return newest
+	if n.finalFilter(newest) {
+		newest++
 	}
-	return newest + 1
+	return newest
 }
 
 // saveFilters writes down the filters that have become final since, and at the end, when no event comes any more, that of the newest bucket too.
@@ -234,6 +239,5 @@ func (f *claimFilter) restore(old []*bloom, h *savedFilter, used *atomic.Int64) 
 	list := slices.Concat(old, *parts)
 	f.parts.Store(&list)
 	f.claims.Add(h.count)
-	f.final.Store(h.final)
 	f.saved = h
 }

@@ -242,6 +242,11 @@ func (s *Store) start() error {
 	for number, until := range state.buckets {
 		s.buckets.extend(number, until-1).complete.Store(false)
 	}
+	sn := s.snaps.get()
+	for i, b := range s.buckets.all() {
+		b.filter.final.Store(i > 0 || sn.finalFilter(b.number))
+	}
+	s.snaps.put(sn)
 	if err := s.copyManifest(); err != nil {
 		return err
 	}
