@@ -19,9 +19,10 @@ import (
 func dayOf(at int64) uint32 { return uint32(max(at, 0) / day) }
 
 const (
-	bucketClaims = 1 << 20         // a bucket of so many claims is followed by another one,
-	bucketMemory = filterLimit / 2 // as long as the filters take no more memory than that: a bucket without a filter costs each event a look-up
-	bucketBits   = 8               // of a bucket's number, below those of the day that it was begun on
+	bucketFilter = 2 << 20                    // bytes of the filter of a bucket that is full
+	bucketClaims = 1_300_000                  // that fit it. A bucket of so many is followed by another one,
+	bucketMemory = filterLimit - bucketFilter // as long as there is memory for a filter: a bucket without one costs each event a look-up
+	bucketBits   = 8                          // of a bucket's number, below those of the day that it was begun on
 )
 
 // firstBucket is the first bucket of a day. Earlier versions had one for each day, with the number of the day.
@@ -156,7 +157,7 @@ func (c *claimBuckets) bucketFor(day uint32) uint32 {
 		return firstBucket(day)
 	}
 	f := list[0].filter
-	if f.final.Load() || f.claims.Load() >= c.most && f.given() && c.filters.Load() < bucketMemory {
+	if f.final.Load() || f.claims.Load() >= c.most && f.given() && c.filters.Load() <= bucketMemory {
 		return list[0].number + 1
 	}
 	return list[0].number
