@@ -63,7 +63,7 @@ const (
 // checkRows runs all checks that a source of rows allows.
 func checkRows(ctx context.Context, src rowSource, report *Report) (*checker, error) {
 	c := &checker{ctx: ctx, src: src, report: report, lanes: map[uint16]*laneCheck{}, names: map[string]uint16{}}
-	c.applied = appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
+	c.applied = newAppliedState()
 	for _, step := range []func() error{c.meta, c.fifo, c.derived, c.others, c.zones, c.filters, c.events} {
 		if err := step(); err != nil {
 			return nil, err

@@ -8,11 +8,12 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
 )
 
-// Filters are rows, too, so that they need not be made anew from the claims after a restart: that takes ten seconds for a million claims, and
+// Filters are rows, too, so that they need not be made anew from the claims after a restart: that takes seconds for a million claims, and
 // until then every event is looked up in the database, once for each bucket. Only the newest bucket gets claims. The filter of any other one is
 // final and written once, while the store is looked after; that of the newest is written when the store is closed, and is right as long as no event has come since.
 
@@ -89,20 +90,37 @@ func (n *snapshot) finalFilter(bucket uint32) bool {
 	return err == nil && h.final || err != nil && !errors.Is(err, queue.ErrNotFound)
 }
 
-// replayBucket returns the bucket for claims that only the journal has: the newest, or the one behind it if that one's filter is final.
-func (n *snapshot) replayBucket(st *appliedState) uint32 {
+// replayBucket returns the bucket for claims that only the journal has: the newest, or the one behind it if that one's filter is final. Filters that a version left
+// which did not keep them right when it was the last to write are deleted.
+func (a *applier) replayBucket() (uint32, error) {
+	sn := a.s.snaps.get()
+	defer a.s.snaps.put(sn)
 	newest := uint32(0)
-	for number := range st.buckets {
+	for number := range a.state.buckets {
 		newest = max(newest, number)
 	}
-	if n.finalFilter(newest) {
-		newest++
+	if a.state.kept&keptFilters != 0 {
+		if sn.finalFilter(newest) {
+			newest++
+		}
+		return newest, nil
 	}
-	return newest
+	a.state.kept |= keptFilters
+	var err error
+	sn.scan([]byte{tabFilter}, []byte{tabFilter}, func(key []byte, _ *badger.Item) bool {
+		err = a.tx.set(append([]byte(nil), key...), nil)
+		return err == nil
+	})
+	return newest, err
 }
 
-// saveFilters writes down the filters that have become final since, and at the end, when no event comes any more, that of the newest bucket too.
+// saveFilters writes down the filters that have become final since, and at the end, when no event comes any more, that of the newest bucket too. It writes nothing
+// where the disk has little room: they can be made anew.
 func (s *Store) saveFilters(end bool) error {
+	if refused := s.disk.accepts(); refused != nil {
+		s.log.Debug("filters of dedup claims are not written", zap.Error(refused))
+		return nil
+	}
 	s.mu.Lock()
 	buckets := s.buckets.all()
 	for i := range buckets {

@@ -148,16 +148,15 @@ func TestFinalBuckets(t *testing.T) {
 	if got := s.buckets.bucketFor(today >> bucketBits); got != newest {
 		t.Errorf("claims of the day before go to bucket %d, want the newest one, %d", got, newest)
 	}
-	sn := s.snaps.get()
 	for _, c := range []struct {
 		buckets map[uint32]int64
 		want    uint32
 	}{{nil, 0}, {map[uint32]int64{today: 1}, today + 1}, {map[uint32]int64{today: 1, newest: 1}, newest}} {
-		if got := sn.replayBucket(&appliedState{buckets: c.buckets}); got != c.want {
-			t.Errorf("claims of the journal go to bucket %d beside %v, want %d", got, c.buckets, c.want)
+		got, err := (&applier{s: s, state: appliedState{buckets: c.buckets, kept: keptFilters}}).replayBucket()
+		if err != nil || got != c.want {
+			t.Errorf("claims of the journal go to bucket %d beside %v, %v, want %d", got, c.buckets, err, c.want)
 		}
 	}
-	s.snaps.put(sn)
 	o := &op{endBucket: newest, done: make(chan error, 1)}
 	s.applier.push(o)
 	if err := <-o.done; err != nil {
@@ -172,4 +171,39 @@ func TestFinalBuckets(t *testing.T) {
 		s = openSmall(t, dir, clock)
 	}
 	mustClose(t, s)
+}
+
+// TestFiltersOfAnOlderVersion has claims in a bucket with a final filter, from a version that knows nothing of filters: the filter is not believed.
+func TestFiltersOfAnOlderVersion(t *testing.T) {
+	const each, events = 100, 250
+	dir := t.TempDir()
+	s := openBuckets(t, dir, each)
+	enqueue(t, s, "e", events, 10)
+	mustClose(t, s)
+	s = openBuckets(t, dir, each)
+	s.applier.mu.Lock() // it is idle
+	s.applier.state.kept &^= keptFilters
+	s.applier.mu.Unlock()
+	buckets := s.buckets.all()
+	o := &op{done: make(chan error, 1)}
+	o.put(claimKey(buckets[1].number, claimHash("src", "old0")), encodeClaim(1, s.clock().Add(time.Hour).UnixNano()))
+	s.applier.push(o)
+	if err := <-o.done; err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	for _, believed := range []bool{false, true} {
+		s = openBuckets(t, dir, each)
+		buckets, seq := s.buckets.all(), s.applier.appliedSeq()
+		for _, b := range buckets {
+			if got := s.loadFilter(b, seq); got != believed {
+				t.Errorf("the filter of bucket %d is taken: %t, want %t", b.number, got, believed)
+			}
+		}
+		s.wg.Add(1)
+		s.fillFilters(buckets, seq)
+		expectDuplicates(t, s, "e", events, true)
+		expectDuplicates(t, s, "old", 1, true)
+		mustClose(t, s)
+	}
 }

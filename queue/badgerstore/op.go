@@ -28,7 +28,7 @@ type op struct {
 	minDue    int64    // lowest row written to the schedule; 0: none
 	minSeq    uint64   // lowest row written to the open table; 0: none
 	ended     []uint64 // deliveries that are cancelled
-	zoned     bool     // from here on the rows about zones are right
+	kept      kept     // rows that are right from here on
 
 	done chan error // gets the result once it is durable and visible; nil if nobody waits
 }

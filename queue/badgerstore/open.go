@@ -100,7 +100,7 @@ func (s *Store) openDatabase(db string) error {
 
 // loadState reads the store's own bookkeeping.
 func (s *Store) loadState() (appliedState, error) {
-	state := appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
+	state := newAppliedState()
 	sn := &snapshot{txn: s.db.NewTransaction(false)}
 	s.snaps.publish(sn)
 	version := uint64(0)
@@ -127,7 +127,9 @@ func (s *Store) loadState() (appliedState, error) {
 	err = sn.row(keyApplied, func(value []byte) error {
 		d := decoder{b: value}
 		state.seq, state.commits, state.events = d.fixed(), d.fixed(), d.int()
-		state.zoned = len(d.b) > 0 && d.byte() == 1
+		if len(d.b) > 0 {
+			state.kept = kept(d.byte())
+		}
 		return nil
 	})
 	if err != nil {
@@ -167,10 +169,12 @@ func (s *Store) recover(dir string, state appliedState) error {
 	}
 	s.applier = newApplier(s, state)
 	a := s.applier
-	sn := s.snaps.get()
-	bucket := sn.replayBucket(&state)
-	s.snaps.put(sn)
 	a.tx = a.begin()
+	bucket, err := a.replayBucket()
+	if err != nil {
+		a.tx.discard()
+		return err
+	}
 	last, old, err := replayJournal(s.o.files, dir, s.o.EncryptionKey, state.seq, func(seq uint64, rec []byte) error {
 		p, err := s.pendingOf(seq, rec)
 		if err != nil {
@@ -255,7 +259,7 @@ func (s *Store) start() error {
 	}
 	s.disk.used.Store(dirSize(s.dir))
 	s.disk.keepBallast()
-	s.zones.ready.Store(state.zoned)
+	s.zones.ready.Store(state.kept&keptZones != 0)
 	s.wg.Add(3)
 	go s.applier.run()
 	go s.keepMarks()

@@ -116,7 +116,7 @@ func (v *salvage) run(lock *os.File, source, target *Options) (err error) {
 func (v *salvage) survey(o *Options) error {
 	source := &v.report.Source
 	v.meta = &checker{ctx: v.ctx, src: v.db, report: source, lanes: map[uint16]*laneCheck{}, names: map[string]uint16{}}
-	v.meta.applied = appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
+	v.meta.applied = newAppliedState()
 	if err := v.meta.meta(); err != nil {
 		return err
 	}

@@ -12,11 +12,23 @@ type appliedState struct {
 	seq     uint64 // last event
 	commits uint64 // number of transactions
 	events  int64  // stored at present
-	zoned   bool   // whoever wrote last keeps the rows about zones right
+	kept    kept   // by whoever wrote last
 	lanes   map[uint16]*laneRow
 	sources map[string]*sourceRow
 	buckets map[uint32]int64 // end of the last dedup claim of a bucket
 }
+
+func newAppliedState() appliedState {
+	return appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
+}
+
+// kept says which rows that follow from others are right. A version that does not know of some leaves their bit out, whatever it finds.
+type kept byte
+
+const (
+	keptZones kept = 1 << iota
+	keptFilters
+)
 
 // laneRow is what is kept of a destination.
 type laneRow struct {

@@ -148,7 +148,7 @@ func (s *Store) Close() error {
 	s.waitForLeader()
 	close(s.quit)
 	s.wg.Wait() // the last marks are queued
-	if s.Failure() == nil && s.disk.accepts() == nil {
+	if s.Failure() == nil {
 		if err := s.saveFilters(true); err != nil {
 			s.log.Warn("the next start takes longer to know which events are new", zap.Error(err))
 		}

@@ -180,7 +180,7 @@ func (a *applier) addOp(o *op) error {
 			return fmt.Errorf("apply: %w", err)
 		}
 	}
-	a.state.zoned = a.state.zoned || o.zoned
+	a.state.kept |= o.kept
 	if o.lane == nil {
 		return nil
 	}
@@ -246,9 +246,7 @@ func (a *applier) finish(t *transaction) error {
 	e.fixed(a.state.seq)
 	e.fixed(a.state.commits)
 	e.int(a.state.events)
-	if a.state.zoned {
-		e.byte(1) // versions that know nothing of zones leave it out
-	}
+	e.byte(byte(a.state.kept))
 	if err := t.set(keyApplied, seal(keyApplied, e.b)); err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}

@@ -86,10 +86,12 @@ func (b *zoneBuilder) step() (busy bool, err error) {
 func (b *zoneBuilder) clear() error {
 	prefix := []byte{tabZone}
 	o, next := b.s.deletions(prefix, prefix)
-	o.zoned = next == nil
+	if next == nil {
+		o.kept = keptZones
+	}
 	b.s.applier.push(o)
 	err := <-o.done
-	if err == nil && o.zoned {
+	if err == nil && next == nil {
 		b.s.zones.ready.Store(true)
 	}
 	return err
