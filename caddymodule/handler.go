@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -106,9 +105,9 @@ func (h *Handler) verify(ctx context.Context, req *verifiers.Request) (verifiers
 	proof, err := h.provider.Verify(ctx, req, h.secrets.get(req.At))
 	h.meters.verify.Observe(time.Since(started).Seconds())
 	if err == nil && proof.SecretIndex >= 0 {
-		index := strconv.Itoa(proof.SecretIndex)
-		h.app.metrics.secretHits.WithLabelValues(h.Name, index).Inc()
-		h.app.metrics.secretUsed.WithLabelValues(h.Name, index).Set(float64(req.At.Unix()))
+		used := h.meters.secret(proof.SecretIndex)
+		used.hits.Inc()
+		used.used.Set(float64(req.At.Unix()))
 	}
 	return proof, err
 }

@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,12 +76,37 @@ func newMetrics() *metrics {
 type sourceMeters struct {
 	ack, verify, commit prometheus.Observer
 	results             map[string]prometheus.Counter // of accepted requests and duplicates
+
+	all     *metrics
+	name    string
+	secrets [4]atomic.Pointer[secretMeters] // of the first ones, from when each is used: before, it has no series
+}
+
+// secretMeters are the metrics of one secret of a source.
+type secretMeters struct {
+	hits prometheus.Counter
+	used prometheus.Gauge
+}
+
+// secret returns the metrics of the secret with an index.
+func (m *sourceMeters) secret(index int) *secretMeters {
+	if index < len(m.secrets) {
+		if known := m.secrets[index].Load(); known != nil {
+			return known
+		}
+	}
+	label := strconv.Itoa(index)
+	found := &secretMeters{hits: m.all.secretHits.WithLabelValues(m.name, label), used: m.all.secretUsed.WithLabelValues(m.name, label)}
+	if index < len(m.secrets) {
+		m.secrets[index].Store(found)
+	}
+	return found
 }
 
 func (m *metrics) source(name, provider string) *sourceMeters {
 	meters := &sourceMeters{
 		ack: m.ack.WithLabelValues(name), verify: m.verify.WithLabelValues(name), commit: m.commit.WithLabelValues(name),
-		results: map[string]prometheus.Counter{},
+		results: map[string]prometheus.Counter{}, all: m, name: name,
 	}
 	for _, result := range []string{resultAccepted, resultDuplicate} {
 		meters.results[result] = m.requests.WithLabelValues(name, provider, result)

@@ -30,6 +30,7 @@ type applier struct {
 	state  appliedState
 	blocks map[blockID]*openBlock
 	tx     *transaction
+	zone   freshZone
 }
 
 const (

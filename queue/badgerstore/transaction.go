@@ -133,7 +133,7 @@ func (a *applier) addEvent(p *pending) error {
 	t.sources[p.ev.Source] = struct{}{}
 	a.state.events++
 	a.state.seq = p.seq
-	return nil
+	return a.addToZone(p)
 }
 
 func (a *applier) addDelivery(p *pending, d *pendingDelivery) error {

@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,9 +11,10 @@ import (
 )
 
 // A zone is 4096 consecutive numbers of events. Once all of them are given away and stored, rows say what occurs among their events, so that a list with a filter
-// that lets little through passes over thousands of events at a time. The rows are made in the background (zone_build.go) and follow from the events: where they are
-// missing or broken, the events themselves are read. An event never changes, so neither do the rows, with two exceptions: a replay may give an event a delivery to
-// a destination that it was not meant for, and a delivery may be cancelled. That is written with the change itself, in rows of their own.
+// that lets little through passes over thousands of events at a time. The rows are made with the last event (zone_fresh.go) or in the background (zone_build.go),
+// and follow from the events: where they are missing or broken, the events themselves are read. An event never changes, so neither do the rows, with two exceptions:
+// a replay may give an event a delivery to a destination that it was not meant for, and a delivery may be cancelled. That is written with the change itself, in
+// rows of their own.
 //
 //	Z s zone        what occurs (zone.encode)
 //	Z i zone part   the providers' event ids of 256 of the events: two bytes of a hash for each number
@@ -104,6 +106,17 @@ func (n *nameSet) decode(d *decoder) {
 	}
 }
 
+func newZone() zone { return zone{first: math.MaxInt64, last: math.MinInt64} }
+
+// addEvent takes in an event without its deliveries.
+func (z *zone) addEvent(e *queue.Event) {
+	at := nanos(e.ReceivedAt)
+	z.first, z.last = min(z.first, at), max(z.last, at)
+	z.sources.add(e.Source, roomSources)
+	z.providers.add(e.Provider, roomProviders)
+	z.types.add(e.Type, roomTypes)
+}
+
 func (z *zone) addDest(id uint16) {
 	switch {
 	case z.anyDest || slices.Contains(z.dests, id):
@@ -155,6 +168,20 @@ func idPrint(id string) uint16 {
 		return 0
 	}
 	return max(uint16(xxhash.Sum64String(id)), 1)
+}
+
+// newPrints is an empty row of ids.
+func newPrints() []byte { return make([]byte, 2*partEvents, 2*partEvents+4) }
+
+// putPrint writes the id of the event at a place of a row.
+func putPrint(row []byte, place uint64, id string) { be.PutUint16(row[2*place:], idPrint(id)) }
+
+// putZone adds the rows of a zone to an operation.
+func putZone(o *op, number uint64, z *zone, parts [][]byte) {
+	o.put(zoneKey(number), z.encode())
+	for i, prints := range parts {
+		o.put(zoneIDsKey(number, byte(i)), prints)
+	}
 }
 
 // zones is what the store keeps in memory about its zones.

@@ -1,7 +1,6 @@
 package badgerstore
 
 import (
-	"math"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -97,7 +96,7 @@ func (b *zoneBuilder) clear() error {
 	return err
 }
 
-// pick chooses the zone to make next: a broken one, one that has become complete, or the newest of the old ones that have no rows. It reports whether there may be one.
+// pick chooses the zone to make next: a broken one, one that has become complete without its rows, or the newest of the old ones that have no rows. It reports whether there may be one.
 func (b *zoneBuilder) pick(sn *snapshot) bool {
 	if zone, ok := b.s.zones.takeBroken(); ok {
 		b.begin(zone)
@@ -109,7 +108,7 @@ func (b *zoneBuilder) pick(sn *snapshot) bool {
 			next = zoneOf(be.Uint64(key[1:]))
 			return false
 		})
-		if next < complete {
+		if next < complete && !sn.hasZone(next) {
 			b.begin(next)
 		}
 		b.up = min(next, complete-1) + 1
@@ -127,7 +126,7 @@ func (b *zoneBuilder) pick(sn *snapshot) bool {
 			return false
 		}
 		b.down = zoneOf(seq)
-		if err := sn.row(zoneKey(b.down), func(value []byte) error { _, err := decodeZone(value); return err }); err != nil {
+		if !sn.hasZone(b.down) {
 			b.begin(b.down)
 			return true
 		}
@@ -135,15 +134,20 @@ func (b *zoneBuilder) pick(sn *snapshot) bool {
 	return true
 }
 
+// hasZone reports whether a zone has its rows.
+func (n *snapshot) hasZone(number uint64) bool {
+	return n.row(zoneKey(number), func(value []byte) error { _, err := decodeZone(value); return err }) == nil
+}
+
 func (b *zoneBuilder) begin(number uint64) {
-	b.zone, b.part, b.what = number, 0, zone{first: math.MaxInt64, last: math.MinInt64}
+	b.zone, b.part, b.what = number, 0, newZone()
 }
 
 // read takes in the next part of the zone. An event that cannot be read is shown by no filter.
 func (b *zoneBuilder) read(sn *snapshot) (err error) {
 	first := b.zone<<zoneBits | uint64(b.part)<<partBits
 	end := first + partEvents
-	prints := make([]byte, 2*partEvents, 2*partEvents+4)
+	prints := newPrints()
 	sn.scan([]byte{tabEvent}, eventKey(first), func(key []byte, item *badger.Item) bool {
 		seq := be.Uint64(key[1:])
 		if seq >= end {
@@ -155,7 +159,7 @@ func (b *zoneBuilder) read(sn *snapshot) (err error) {
 			}
 			if e, damaged := decodeEvent(rec, seq, false); damaged == nil {
 				b.add(e)
-				be.PutUint16(prints[2*(seq-first):], idPrint(e.EventID))
+				putPrint(prints, seq-first, e.EventID)
 			}
 			return nil
 		})
@@ -181,11 +185,7 @@ func (b *zoneBuilder) read(sn *snapshot) (err error) {
 
 func (b *zoneBuilder) add(e *stored) {
 	z := &b.what
-	at := nanos(e.ReceivedAt)
-	z.first, z.last = min(z.first, at), max(z.last, at)
-	z.sources.add(e.Source, roomSources)
-	z.providers.add(e.Provider, roomProviders)
-	z.types.add(e.Type, roomTypes)
+	z.addEvent(&e.Event)
 	for i := range e.deliveries {
 		if l := b.s.lanes.find(e.deliveries[i].Destination); l != nil {
 			z.addDest(l.id)
@@ -198,11 +198,7 @@ func (b *zoneBuilder) add(e *stored) {
 // write hands the rows to the applier.
 func (b *zoneBuilder) write() {
 	o := &op{}
-	o.put(zoneKey(b.zone), b.what.encode())
-	for i := range b.parts {
-		o.put(zoneIDsKey(b.zone, byte(i)), b.parts[i])
-		b.parts[i] = nil
-	}
-	b.zone = 0
+	putZone(o, b.zone, &b.what, b.parts[:])
+	b.zone, b.parts = 0, [zoneParts][]byte{}
 	b.s.applier.push(o)
 }

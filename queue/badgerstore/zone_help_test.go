@@ -80,14 +80,28 @@ func unzoned(ids []queue.ID) int {
 // zoneRows counts the rows about zones by kind.
 func zoneRows(t testing.TB, s *Store) map[byte]int {
 	t.Helper()
+	rows := map[byte]int{}
+	for key := range allZoneRows(t, s) {
+		rows[key[1]]++
+	}
+	return rows
+}
+
+// allZoneRows are the rows about zones by their keys.
+func allZoneRows(t testing.TB, s *Store) map[string]string {
+	t.Helper()
 	if err := s.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
-	rows := map[byte]int{}
-	sn.scan([]byte{tabZone}, []byte{tabZone}, func(key []byte, _ *badger.Item) bool {
-		rows[key[1]]++
+	rows := map[string]string{}
+	sn.scan([]byte{tabZone}, []byte{tabZone}, func(key []byte, item *badger.Item) bool {
+		value, err := item.ValueCopy(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows[string(key)] = string(value)
 		return true
 	})
 	return rows
