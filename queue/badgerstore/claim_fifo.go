@@ -9,6 +9,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// loadBlocks is how many rows of the FIFO are read at a time.
+const loadBlocks = 4
+
 // next is when to look again: at once, when something comes due, or when a lease runs out; 0: when woken.
 func (w *claimWork) next() int64 {
 	if _, ok := w.peekFIFO(); ok {

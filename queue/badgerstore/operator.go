@@ -1,6 +1,40 @@
 package badgerstore
 
-import "github.com/sluice-webhooks/sluice/queue"
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// Replay implements [queue.Store].
+func (s *Store) Replay(ctx context.Context, event queue.ID, destination string, orderKey string) error {
+	done, err := s.decide(ctx, event, destination, func(t *target) (*op, bool) { return s.replay(t, orderKey) })
+	if err != nil {
+		return fmt.Errorf("replay %s for %q: %w", event, destination, err)
+	}
+	s.wakes.send(destination)
+	if err := waitFor(ctx, done); err != nil {
+		return fmt.Errorf("replay %s for %q: not known to be durable yet: %w", event, destination, err)
+	}
+	return nil
+}
+
+// Cancel implements [queue.Store].
+func (s *Store) Cancel(ctx context.Context, event queue.ID, destination string) error {
+	if s.lanes.find(destination) == nil {
+		return fmt.Errorf("cancel %s for %q: no unsettled delivery: %w", event, destination, queue.ErrNotFound)
+	}
+	done, err := s.decide(ctx, event, destination, s.cancel)
+	if err != nil {
+		return fmt.Errorf("cancel %s for %q: %w", event, destination, err)
+	}
+	s.wakes.send(destination)
+	if err := waitFor(ctx, done); err != nil {
+		return fmt.Errorf("cancel %s for %q: not known to be durable yet: %w", event, destination, err)
+	}
+	return nil
+}
 
 // replay puts a delivery back to pending, due at once.
 func (s *Store) replay(t *target, orderKey string) (*op, bool) {
