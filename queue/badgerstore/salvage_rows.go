@@ -62,6 +62,9 @@ func (v *salvage) event(seq uint64, rec []byte, states []carriedDelivery) error 
 	v.last = max(v.last, seq)
 	v.taken.add(seq)
 	v.report.Events++
+	if p.claim.until > 0 {
+		v.report.Claims++
+	}
 	if seq > v.meta.applied.seq {
 		v.late++
 		v.c.late[p.ev.Source]++
@@ -101,7 +104,8 @@ func (v *salvage) lose(seq uint64, rec []byte, reason error, states []carriedDel
 	}
 }
 
-// claims carries the dedup claims that last, but for those of lost events that were not delivered: their providers may send them again.
+// claims carries the dedup claims that last, of events that are history. An event that is carried has made its own; one that is lost and was not delivered may be
+// sent again by its provider.
 func (v *salvage) claims() error {
 	return v.rows(tabClaim, func(key, value []byte) (failed, broken error) {
 		d := decoder{b: value}
@@ -113,7 +117,7 @@ func (v *salvage) claims() error {
 			v.lose(seq, nil, errGone, nil)
 			v.report.Missing -= min(v.report.Missing, 1)
 		}
-		if until <= v.c.now || v.lost.has(seq) {
+		if until <= v.c.now || v.lost.has(seq) || v.taken.has(seq) {
 			return nil, nil
 		}
 		v.report.Claims++
