@@ -139,7 +139,7 @@ func TestDamagedFilters(t *testing.T) {
 func TestFinalBuckets(t *testing.T) {
 	dir, clock := t.TempDir(), queuetest.NewClock()
 	s := openSmall(t, dir, clock)
-	enqueue(t, s, "today", 10, 10)
+	enqueueMany(t, s, "today", 10, func(_ int, ev *queue.NewEvent) { ev.DedupKey, ev.DedupWindow = ev.EventID, 72*time.Hour }, app)
 	today := s.buckets.all()[0].number
 	clock.Advance(24 * time.Hour)
 	enqueue(t, s, "tomorrow", 10, 10)

@@ -125,10 +125,12 @@ func (c *claimBuckets) all() []claimBucket {
 	return nil
 }
 
-// ended returns a bucket whose claims have all ended for longer than a day; false if there is none.
+// ended returns a bucket whose claims have all ended for a while: for longer than what comes in takes to be applied, and the newest one, which gets claims all
+// day, for longer than that; false if there is none.
 func (c *claimBuckets) ended(now int64) (uint32, bool) {
-	for _, b := range slices.Backward(c.all()) {
-		if b.until+day < now {
+	list := c.all()
+	for i, b := range slices.Backward(list) {
+		if i > 0 && b.until+hour < now || b.until+day < now {
 			return b.number, true
 		}
 	}

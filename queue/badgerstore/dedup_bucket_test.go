@@ -152,3 +152,33 @@ func TestClaimsOfEarlierVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestClaimBucketsEndTheSameDay has a day with more claims than a bucket is to have, and a short window: what has ended does not stay until the day is over.
+func TestClaimBucketsEndTheSameDay(t *testing.T) {
+	const each, events = 100, 350
+	clock := queuetest.NewClock()
+	s := openSmall(t, t.TempDir(), clock)
+	defer mustClose(t, s)
+	s.buckets.most = each
+	enqueue(t, s, "e", events, 10)
+	newest := s.buckets.all()[0].number
+	drop := func() {
+		t.Helper()
+		for range events / each {
+			if err := s.dropClaims(t.Context(), clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	clock.Advance(59 * time.Minute) // the window is an hour
+	drop()
+	expectDuplicates(t, s, "e", events, true)
+	clock.Advance(122 * time.Minute)
+	drop()
+	if left := s.buckets.all(); len(left) != 1 || left[0].number != newest {
+		t.Errorf("%d buckets are left, want the newest one", len(left))
+	}
+	expectDuplicates(t, s, "e", events, false)
+	expectDuplicates(t, s, "e", events, true)
+	wantSound(t, s)
+}
