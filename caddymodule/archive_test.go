@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -382,10 +383,9 @@ func TestExportPages(t *testing.T) {
 // TestExportOverReload meets a gateway that leaves before the first event, one that is away for a moment, and a page that breaks off.
 func TestExportOverReload(t *testing.T) {
 	line := func(id int) string { return fmt.Sprintf(`{"specversion":"1.0","gatewayid":%q}`+"\n", queue.ID(id)) }
-	calls := 0
+	var calls atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		calls++
-		switch calls {
+		switch calls.Add(1) {
 		case 1:
 			writeAPIProblem(w, problemOf(fmt.Errorf("%w: a reload has begun, try again", queue.ErrClosed)))
 		case 2, 4:

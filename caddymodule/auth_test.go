@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,16 +24,15 @@ import (
 )
 
 func TestCredentials(t *testing.T) {
-	tokens := 0
+	var tokens atomic.Int32
 	login := startApplication(t, func(w http.ResponseWriter, r *http.Request) {
 		id, secret, _ := r.BasicAuth()
 		if err := r.ParseForm(); err != nil || id != "sluice" || secret != "s3cret" || r.Form.Get("grant_type") != "client_credentials" {
 			w.WriteHeader(401)
 			return
 		}
-		tokens++
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer","expires_in":3600}`, tokens)
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer","expires_in":3600}`, tokens.Add(1))
 	})
 	t.Setenv("APP_TOKEN", "from-env")
 	for name, c := range map[string]struct{ options, want string }{
@@ -52,8 +52,8 @@ func TestCredentials(t *testing.T) {
 			}
 		})
 	}
-	if tokens != 1 {
-		t.Errorf("%d tokens were fetched for two requests", tokens)
+	if n := tokens.Load(); n != 1 {
+		t.Errorf("%d tokens were fetched for two requests", n)
 	}
 }
 

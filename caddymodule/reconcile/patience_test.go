@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,10 +59,9 @@ func TestPatience(t *testing.T) {
 		"patience that is less than nothing": {[]answer{{429, map[string]string{"Retry-After": "-1"}, ""}, good}, []time.Duration{time.Second}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls := 0
+			var calls atomic.Int32
 			server := reconciletest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
-				a := test.answers[min(calls, len(test.answers)-1)]
-				calls++
+				a := test.answers[min(int(calls.Add(1)), len(test.answers))-1]
 				for name, value := range a.header {
 					w.Header().Set(name, value)
 				}
