@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"strings"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sluice-webhooks/sluice/verifiers"
@@ -26,7 +28,7 @@ func (app *App) parseProvider(d *caddyfile.Dispenser) error {
 		return d.Errf("provider '%s' is already specified", args[0])
 	}
 	for d.NextBlock(1) {
-		if err := parseSpecOption(d, &p.Spec, "provider "+args[0]); err != nil {
+		if err := parseSpecOption(d, &p.Spec, "provider "+args[0], ""); err != nil {
 			return err
 		}
 	}
@@ -34,15 +36,15 @@ func (app *App) parseProvider(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseSpecOption hands an option to the provider's data. block names the block in errors.
-func parseSpecOption(d *caddyfile.Dispenser, spec *verifiers.Spec, block string) error {
+// parseSpecOption hands an option to the provider's data. For errors, block names the block, and others what it takes besides.
+func parseSpecOption(d *caddyfile.Dispenser, spec *verifiers.Spec, block, others string) error {
 	name, args := d.Val(), d.RemainingArgs()
 	known, err := spec.Set(name, args...)
 	if err != nil {
 		return d.WrapErr(err)
 	}
 	if !known {
-		return d.Errf("unrecognized option '%s' of %s", name, block)
+		return d.Errf("unrecognized option '%s' of %s: want %sone of %s", name, block, others, strings.Join(verifiers.OptionNames(), ", "))
 	}
 	return nil
 }

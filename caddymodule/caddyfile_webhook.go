@@ -67,6 +67,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// webhookOptionNames is what parseOption knows itself.
+const webhookOptionNames = "name, secret, forward, token, unsigned_ok, tolerance, dedup, ack, deadline, max_body, public_url, split, redact, mask, reconcile or verifier"
+
 func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 	switch d.Val() {
 	case "name":
@@ -106,7 +109,7 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 	case "verifier":
 		return h.parseVerifier(d)
 	}
-	return parseSpecOption(d, h.ensureSpec(), "webhook "+h.Provider)
+	return parseSpecOption(d, h.ensureSpec(), "webhook "+h.Provider, webhookOptionNames+"; or a parameter of the scheme, ")
 }
 
 func (h *Handler) ensureSpec() *verifiers.Spec {

@@ -166,7 +166,11 @@ func (h *Handler) parseReconcile(d *caddyfile.Dispenser) error {
 		case d.Val() == "types" && r.API != "shopify":
 			err = parseList(d, &r.Types, "types of events such as invoice.paid")
 		case r.Pages == nil:
-			err = d.Errf("unrecognized option '%s' of reconcile %s", d.Val(), r.API)
+			want := "types"
+			if r.API == "shopify" {
+				want = "none"
+			}
+			err = d.Errf("unrecognized option '%s' of reconcile %s: want %s", d.Val(), r.API, want)
 		default:
 			err = r.parsePages(d)
 		}
@@ -217,7 +221,7 @@ func (r *Reconcile) parsePages(d *caddyfile.Dispenser) error {
 	case "next":
 		return parseNext(d, &l.Next)
 	default:
-		return d.Errf("unrecognized option '%s' of reconcile pages", name)
+		return d.Errf("unrecognized option '%s' of reconcile pages: want types, items, id, type, time, times, detail, payload, headers, more, next, header, make or compare", name)
 	}
 }
 
