@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,5 +85,19 @@ func TestConfigurationErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOptionsThatErrorsOffer wants every option that the errors about an unknown one offer to be known.
+func TestOptionsThatErrorsOffer(t *testing.T) {
+	for names, block := range map[string]string{
+		webhookOptionNames:     "http://localhost:8080 {\n\twebhook github {\n\t\t%s\n\t}\n}\n",
+		destinationOptionNames: "{\n\twebhooks {\n\t\tdestination app {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	} {
+		for _, name := range strings.Split(strings.ReplaceAll(names, " or ", ", "), ", ") {
+			if _, err := adapt(fmt.Sprintf(block, name)); err != nil && strings.Contains(err.Error(), "unrecognized") {
+				t.Errorf("%s is offered: %v", name, err)
+			}
+		}
 	}
 }

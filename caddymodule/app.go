@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue"
-	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
 
 const appName = "webhooks"
@@ -164,17 +162,6 @@ func (app *App) register(h *Handler) error {
 	return nil
 }
 
-// registerInline makes the destination of a `forward <url>` known.
-func (app *App) registerInline(d *Destination) error {
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	if _, ok := app.Destinations[d.name]; ok {
-		return fmt.Errorf("destination %q is declared, and an inline one has the same name", d.name)
-	}
-	app.inlines[d.name] = d
-	return nil
-}
-
 // Start opens the store, unless a configuration before this one did, and makes this configuration's routes the active ones.
 func (app *App) Start() error {
 	rt, err := app.acquire(app.ctx)
@@ -267,33 +254,6 @@ func (app *App) Cleanup() error {
 	return nil
 }
 
-// declared returns a destination of the global options.
-func (app *App) declared(name string) (*Destination, error) {
-	if d, ok := app.Destinations[name]; ok {
-		return d, nil
-	}
-	if len(app.Destinations) == 0 {
-		return nil, fmt.Errorf("destination %q is not declared: want `destination %s { ... }` in the global option webhooks, or a URL", name, name)
-	}
-	return nil, fmt.Errorf("destination %q is not declared: want one of %s, or a URL", name, strings.Join(sortedKeys(app.Destinations), ", "))
-}
-
-// routes is the table that the engine delivers by.
-func (app *App) routes() *delivery.Routes {
-	table := &delivery.Routes{Destinations: make(map[string]*delivery.Destination)}
-	for _, all := range []map[string]*Destination{app.Destinations, app.inlines} {
-		for name, d := range all {
-			table.Destinations[name] = &delivery.Destination{Name: name, Policy: d.policy, Forwarder: d, OrderKey: d.orderKey}
-		}
-	}
-	for _, alert := range app.Alerts {
-		if m := alert.mail; m != nil {
-			table.Destinations[m.name] = &delivery.Destination{Name: m.name, Forwarder: m}
-		}
-	}
-	return table
-}
-
 func (app *App) retention() queue.Retention {
 	return queue.Retention{Delivered: time.Duration(app.Retain.Delivered), Dead: time.Duration(app.Retain.Dead)}
 }
@@ -315,10 +275,3 @@ var (
 	_ caddy.Provisioner  = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )
-
-// destinationNames are the configured destinations, inline ones included.
-func (app *App) destinationNames() []string {
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	return append(sortedKeys(app.Destinations), sortedKeys(app.inlines)...)
-}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,7 +79,7 @@ type sourceMeters struct {
 
 	all     *metrics
 	name    string
-	secrets [4]atomic.Pointer[secretMeters] // of the first ones, from when each is used: before, it has no series
+	secrets sync.Map // by index, *secretMeters, from when each is used: before, it has no series
 }
 
 // secretMeters are the metrics of one secret of a source.
@@ -90,16 +90,12 @@ type secretMeters struct {
 
 // secret returns the metrics of the secret with an index.
 func (m *sourceMeters) secret(index int) *secretMeters {
-	if index < len(m.secrets) {
-		if known := m.secrets[index].Load(); known != nil {
-			return known
-		}
+	if known, ok := m.secrets.Load(index); ok {
+		return known.(*secretMeters)
 	}
 	label := strconv.Itoa(index)
 	found := &secretMeters{hits: m.all.secretHits.WithLabelValues(m.name, label), used: m.all.secretUsed.WithLabelValues(m.name, label)}
-	if index < len(m.secrets) {
-		m.secrets[index].Store(found)
-	}
+	m.secrets.Store(index, found)
 	return found
 }
 

@@ -163,14 +163,12 @@ func (h *Handler) parseReconcile(d *caddyfile.Dispenser) error {
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
 		switch {
-		case d.Val() == "types" && r.API != "shopify":
+		case r.API == "shopify":
+			err = d.Errf("unrecognized option '%s' of reconcile shopify: it takes none", d.Val())
+		case d.Val() == "types":
 			err = parseList(d, &r.Types, "types of events such as invoice.paid")
 		case r.Pages == nil:
-			want := "types"
-			if r.API == "shopify" {
-				want = "none"
-			}
-			err = d.Errf("unrecognized option '%s' of reconcile %s: want %s", d.Val(), r.API, want)
+			err = d.Errf("unrecognized option '%s' of reconcile %s: want types", d.Val(), r.API)
 		default:
 			err = r.parsePages(d)
 		}

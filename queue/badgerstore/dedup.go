@@ -125,12 +125,15 @@ func (c *claimBuckets) all() []claimBucket {
 	return nil
 }
 
-// ended returns a bucket whose claims have all ended for a while: for longer than what comes in takes to be applied, and the newest one, which gets claims all
-// day, for longer than that; false if there is none.
+// ended returns a bucket whose claims have all ended; false if there is none. Claims on their way to Badger have an hour to get there, and the newest bucket, which
+// gets claims all day, has a day.
 func (c *claimBuckets) ended(now int64) (uint32, bool) {
-	list := c.all()
-	for i, b := range slices.Backward(list) {
-		if i > 0 && b.until+hour < now || b.until+day < now {
+	for i, b := range slices.Backward(c.all()) {
+		margin := hour
+		if i == 0 {
+			margin = day
+		}
+		if b.until+margin < now {
 			return b.number, true
 		}
 	}

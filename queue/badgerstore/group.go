@@ -104,7 +104,7 @@ func (s *Store) leave(ctx context.Context, g *group) error {
 func (s *Store) lead() {
 	for {
 		if s.intake.usual > 1 {
-			runtime.Gosched()
+			runtime.Gosched() // whoever can run at once joins: groups are larger and fewer
 		}
 		g := s.detach()
 		if g == nil {

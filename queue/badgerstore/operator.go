@@ -9,15 +9,7 @@ import (
 
 // Replay implements [queue.Store].
 func (s *Store) Replay(ctx context.Context, event queue.ID, destination string, orderKey string) error {
-	done, err := s.decide(ctx, event, destination, func(t *target) (*op, bool) { return s.replay(t, orderKey) })
-	if err != nil {
-		return fmt.Errorf("replay %s for %q: %w", event, destination, err)
-	}
-	s.wakes.send(destination)
-	if err := waitFor(ctx, done); err != nil {
-		return fmt.Errorf("replay %s for %q: not known to be durable yet: %w", event, destination, err)
-	}
-	return nil
+	return s.carryOut(ctx, "replay", event, destination, func(t *target) (*op, bool) { return s.replay(t, orderKey) })
 }
 
 // Cancel implements [queue.Store].
@@ -25,13 +17,18 @@ func (s *Store) Cancel(ctx context.Context, event queue.ID, destination string) 
 	if s.lanes.find(destination) == nil {
 		return fmt.Errorf("cancel %s for %q: no unsettled delivery: %w", event, destination, queue.ErrNotFound)
 	}
-	done, err := s.decide(ctx, event, destination, s.cancel)
+	return s.carryOut(ctx, "cancel", event, destination, s.cancel)
+}
+
+// carryOut decides about a delivery and returns when that is durable. what names it in errors.
+func (s *Store) carryOut(ctx context.Context, what string, event queue.ID, destination string, fn func(*target) (*op, bool)) error {
+	done, err := s.decide(ctx, event, destination, fn)
 	if err != nil {
-		return fmt.Errorf("cancel %s for %q: %w", event, destination, err)
+		return fmt.Errorf("%s %s for %q: %w", what, event, destination, err)
 	}
 	s.wakes.send(destination)
 	if err := waitFor(ctx, done); err != nil {
-		return fmt.Errorf("cancel %s for %q: not known to be durable yet: %w", event, destination, err)
+		return fmt.Errorf("%s %s for %q: not known to be durable yet: %w", what, event, destination, err)
 	}
 	return nil
 }

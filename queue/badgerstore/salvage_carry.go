@@ -22,9 +22,6 @@ type carrier struct {
 	owners map[busyKey]turn   // who comes first, of those
 	lanes  map[string]*counts // what the old store has counted
 	late   map[string]uint64  // by source: events that the old store has not counted yet
-	bucket uint32             // of the claims of events
-	claims int                // in it so far
-	full   int                // buckets before it that were followed by another one of the same day
 }
 
 // busyKey is an order key of a destination.
@@ -86,7 +83,7 @@ func (c *carrier) event(seq uint64, rec []byte, states []carriedDelivery) (*pend
 	if p.claim.until <= c.now {
 		p.claim.until = 0
 	} else {
-		p.claim.bucket = c.bucketFor(firstBucket(dayOf(p.enqueued)))
+		c.s.buckets.note(dayOf(p.enqueued), &p.claim)
 	}
 	if err := c.a.room(len(p.deliveries)*3+6, p.size()); err != nil {
 		return nil, err
@@ -107,19 +104,6 @@ func (c *carrier) event(seq uint64, rec []byte, states []carriedDelivery) (*pend
 		}
 	}
 	return p, nil
-}
-
-// bucketFor returns the bucket for the claim of the next event. first is the first one of its day.
-func (c *carrier) bucketFor(first uint32) uint32 {
-	switch {
-	case first > c.bucket:
-		c.bucket, c.claims = first, 0
-	case c.claims >= bucketClaims && (c.full+1)*bucketFilter <= bucketMemory:
-		c.bucket, c.claims = c.bucket+1, 0
-		c.full++
-	}
-	c.claims++
-	return c.bucket
 }
 
 // queues notes a delivery with an order key that is not settled and has not stepped aside.

@@ -1,11 +1,15 @@
 package badgerstore
 
 import (
+	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/queuetest"
 )
 
 // TestSalvageOfManyBuckets wants each claim once in the new store, those of history too, whichever buckets they were in.
@@ -48,23 +52,45 @@ func TestSalvageOfManyBuckets(t *testing.T) {
 	expectDuplicates(t, s, "new", 5, false)
 }
 
-// TestSalvagedClaimsFillBuckets wants the claims of events in buckets of the usual size.
+// TestSalvagedClaimsFillBuckets wants the claims of events in buckets of the usual size, the newest one of a day that is not the first too.
 func TestSalvagedClaimsFillBuckets(t *testing.T) {
-	c := &carrier{}
-	const first = 7 << bucketBits
-	counts := map[uint32]int{}
-	for range 2*bucketClaims + 5 {
-		counts[c.bucketFor(first)]++
+	const each, days = 100, 2
+	dir, clock := t.TempDir(), queuetest.NewClock()
+	o := small()
+	o.Clock = clock.Now
+	if err := o.setDefaults(); err != nil {
+		t.Fatal(err)
 	}
-	counts[c.bucketFor(first+1<<bucketBits)]++
-	if len(counts) != 4 || counts[first] != bucketClaims || counts[first+1] != bucketClaims || counts[first+2] != 5 || counts[first+1<<bucketBits] != 1 {
-		t.Errorf("claims by bucket: %v", counts)
+	lock, err := claimDir(t.Context(), dir, &o)
+	if err != nil {
+		t.Fatal(err)
 	}
-	c = &carrier{}
-	for range 3 * filterLimit / bucketFilter * bucketClaims {
-		c.bucketFor(first)
+	defer lock.Close()
+	c, err := newCarrier(dir, lock, o, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if most := uint32(bucketMemory / bucketFilter); c.bucket-first != most {
-		t.Errorf("%d buckets after the first, want %d: there is no memory for more filters", c.bucket-first, most)
+	c.s.buckets.most = each
+	seq := uint64(1000)
+	for day := range days {
+		for i := range 2*each + 50 {
+			n := newEvent(fmt.Sprint("e", day, " ", i), 10, clock.Now(), app)
+			at := clock.Now().Add(time.Duration(day) * 24 * time.Hour)
+			rec := encodeEvent(nil, &n, at.UnixNano(), dedupClaim{hash: claimHash(n.Source, n.DedupKey), until: at.Add(time.Hour).UnixNano()})
+			sealEvent(rec, seq)
+			if _, err := c.event(seq, rec, nil); err != nil {
+				t.Fatal(err)
+			}
+			seq++
+		}
+	}
+	today := firstBucket(dayOf(clock.Now().UnixNano()))
+	tomorrow := today + 1<<bucketBits
+	got := slices.Sorted(maps.Keys(c.a.state.buckets))
+	if want := []uint32{today, today + 1, today + 2, tomorrow, tomorrow + 1, tomorrow + 2}; !slices.Equal(got, want) {
+		t.Errorf("claims are in buckets %v, want %v", got, want)
+	}
+	if err := c.finish(seq); err != nil {
+		t.Fatal(err)
 	}
 }

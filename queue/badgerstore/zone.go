@@ -106,17 +106,6 @@ func (n *nameSet) decode(d *decoder) {
 	}
 }
 
-func newZone() zone { return zone{first: math.MaxInt64, last: math.MinInt64} }
-
-// addEvent takes in an event without its deliveries.
-func (z *zone) addEvent(e *queue.Event) {
-	at := nanos(e.ReceivedAt)
-	z.first, z.last = min(z.first, at), max(z.last, at)
-	z.sources.add(e.Source, roomSources)
-	z.providers.add(e.Provider, roomProviders)
-	z.types.add(e.Type, roomTypes)
-}
-
 func (z *zone) addDest(id uint16) {
 	switch {
 	case z.anyDest || slices.Contains(z.dests, id):
@@ -170,18 +159,36 @@ func idPrint(id string) uint16 {
 	return max(uint16(xxhash.Sum64String(id)), 1)
 }
 
-// newPrints is an empty row of ids.
-func newPrints() []byte { return make([]byte, 2*partEvents, 2*partEvents+4) }
+// zoneDraft is what the rows of a zone say so far.
+type zoneDraft struct {
+	zone
+	ids [zoneParts][]byte
+}
 
-// putPrint writes the id of the event at a place of a row.
-func putPrint(row []byte, place uint64, id string) { be.PutUint16(row[2*place:], idPrint(id)) }
-
-// putZone adds the rows of a zone to an operation.
-func putZone(o *op, number uint64, z *zone, parts [][]byte) {
-	o.put(zoneKey(number), z.encode())
-	for i, prints := range parts {
-		o.put(zoneIDsKey(number, byte(i)), prints)
+func newZoneDraft() *zoneDraft {
+	z := &zoneDraft{zone: zone{first: math.MaxInt64, last: math.MinInt64}}
+	for i := range z.ids {
+		z.ids[i] = make([]byte, 2*partEvents, 2*partEvents+4)
 	}
+	return z
+}
+
+// add takes in an event without its deliveries.
+func (z *zoneDraft) add(seq uint64, e *queue.Event) {
+	at := nanos(e.ReceivedAt)
+	z.first, z.last = min(z.first, at), max(z.last, at)
+	z.sources.add(e.Source, roomSources)
+	z.providers.add(e.Provider, roomProviders)
+	z.types.add(e.Type, roomTypes)
+	be.PutUint16(z.ids[seq>>partBits%zoneParts][2*(seq%partEvents):], idPrint(e.EventID))
+}
+
+// put adds the rows to an operation. Where there is a summary, there are the others.
+func (z *zoneDraft) put(o *op, number uint64) {
+	for i, row := range z.ids {
+		o.put(zoneIDsKey(number, byte(i)), row)
+	}
+	o.put(zoneKey(number), z.encode())
 }
 
 // zones is what the store keeps in memory about its zones.

@@ -53,8 +53,7 @@ type zoneBuilder struct {
 
 	zone  uint64 // that is being made; 0: none
 	part  int
-	what  zone
-	parts [zoneParts][]byte
+	draft *zoneDraft
 }
 
 // step does a bounded piece of work. It reports whether there is more.
@@ -140,14 +139,13 @@ func (n *snapshot) hasZone(number uint64) bool {
 }
 
 func (b *zoneBuilder) begin(number uint64) {
-	b.zone, b.part, b.what = number, 0, newZone()
+	b.zone, b.part, b.draft = number, 0, newZoneDraft()
 }
 
 // read takes in the next part of the zone. An event that cannot be read is shown by no filter.
 func (b *zoneBuilder) read(sn *snapshot) (err error) {
 	first := b.zone<<zoneBits | uint64(b.part)<<partBits
 	end := first + partEvents
-	prints := newPrints()
 	sn.scan([]byte{tabEvent}, eventKey(first), func(key []byte, item *badger.Item) bool {
 		seq := be.Uint64(key[1:])
 		if seq >= end {
@@ -158,8 +156,7 @@ func (b *zoneBuilder) read(sn *snapshot) (err error) {
 				return nil
 			}
 			if e, damaged := decodeEvent(rec, seq, false); damaged == nil {
-				b.add(e)
-				putPrint(prints, seq-first, e.EventID)
+				b.add(seq, e)
 			}
 			return nil
 		})
@@ -170,22 +167,21 @@ func (b *zoneBuilder) read(sn *snapshot) (err error) {
 		if len(key) != 11 || be.Uint64(key[1:]) >= end {
 			return be.Uint64(key[1:]) < end
 		}
-		b.what.addDest(be.Uint16(key[9:]))
+		b.draft.addDest(be.Uint16(key[9:]))
 		var row deliveryRow
 		unread := item.Value(func(sealed []byte) error {
 			row = readDelivery(key, sealed, nil)
 			return nil
 		})
-		b.what.cancelled = b.what.cancelled || unread != nil || row.err != nil || row.record.state == queue.StateCancelled
+		b.draft.cancelled = b.draft.cancelled || unread != nil || row.err != nil || row.record.state == queue.StateCancelled
 		return true
 	})
-	b.parts[b.part] = prints
 	return err
 }
 
-func (b *zoneBuilder) add(e *stored) {
-	z := &b.what
-	z.addEvent(&e.Event)
+func (b *zoneBuilder) add(seq uint64, e *stored) {
+	z := b.draft
+	z.add(seq, &e.Event)
 	for i := range e.deliveries {
 		if l := b.s.lanes.find(e.deliveries[i].Destination); l != nil {
 			z.addDest(l.id)
@@ -198,7 +194,7 @@ func (b *zoneBuilder) add(e *stored) {
 // write hands the rows to the applier.
 func (b *zoneBuilder) write() {
 	o := &op{}
-	putZone(o, b.zone, &b.what, b.parts[:])
-	b.zone, b.parts = 0, [zoneParts][]byte{}
+	b.draft.put(o, b.zone)
+	b.zone, b.draft = 0, nil
 	b.s.applier.push(o)
 }

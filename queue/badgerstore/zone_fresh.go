@@ -6,24 +6,21 @@ import "fmt"
 // first event on; of a zone that was begun before the store was opened, the rows are made in the background. Only the applier uses it.
 type freshZone struct {
 	next  uint64 // number of the event that it waits for; 0: none, until a zone begins
-	what  zone
-	parts [zoneParts][]byte
+	draft *zoneDraft
 }
 
 // add takes in an event. It reports whether the zone is complete.
 func (f *freshZone) add(p *pending) (complete bool) {
 	if p.seq != f.next {
-		f.next = 0
+		*f = freshZone{}
 		return false
 	}
 	f.next++
 	for i := range p.deliveries {
-		f.what.addDest(p.deliveries[i].lane.id)
+		f.draft.addDest(p.deliveries[i].lane.id)
 	}
-	f.what.addEvent(p.ev)
-	place := p.seq & (1<<zoneBits - 1)
-	putPrint(f.parts[place>>partBits], place&(partEvents-1), p.ev.EventID)
-	return place == 1<<zoneBits-1
+	f.draft.add(p.seq, p.ev)
+	return zoneOf(f.next) != zoneOf(p.seq)
 }
 
 // addToZone takes an event into the zone that is being filled, and writes the rows of that if it is the last one.
@@ -31,16 +28,13 @@ func (a *applier) addToZone(p *pending) error {
 	f := &a.zone
 	// Until what an older version left is deleted, so are the notes about later deliveries (zones.ready).
 	if p.seq == zoneOf(p.seq)<<zoneBits && a.s.zones.ready.Load() {
-		*f = freshZone{next: p.seq, what: newZone()}
-		for i := range f.parts {
-			f.parts[i] = newPrints()
-		}
+		*f = freshZone{next: p.seq, draft: newZoneDraft()}
 	}
 	if !f.add(p) {
 		return nil
 	}
 	o := &op{}
-	putZone(o, zoneOf(p.seq), &f.what, f.parts[:])
+	f.draft.put(o, zoneOf(p.seq))
 	*f = freshZone{}
 	for _, m := range o.muts {
 		if err := a.room(1, len(m.value)); err != nil {
