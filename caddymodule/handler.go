@@ -23,15 +23,16 @@ func init() {
 type Handler struct {
 	SourceConfig
 
-	app      *App
-	logger   *zap.Logger
-	provider *verifiers.Provider
-	secrets  *secretSet
-	token    *tokenGuard
-	ackReply ackReply
-	rules    sourceRules
-	meters   *sourceMeters
-	adopting sync.Mutex // held while a handshake brings a secret
+	app       *App
+	logger    *zap.Logger
+	provider  *verifiers.Provider
+	secrets   *secretSet
+	token     *tokenGuard
+	ackReply  ackReply
+	rules     sourceRules
+	deadlines deadlines
+	meters    *sourceMeters
+	adopting  sync.Mutex // held while a handshake brings a secret
 }
 
 // CaddyModule returns the Caddy module information.
@@ -43,9 +44,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	started := now()
 	h.app.tracers.note(r.Context())
-	ctx, cancel := context.WithDeadline(r.Context(), started.Add(h.rules.deadline))
-	defer cancel()
-
+	ctx := h.deadlines.of(r.Context(), started)
 	req, err := h.receive(w, r, started)
 	if err != nil {
 		return h.fail(w, nil, err)
@@ -215,8 +214,6 @@ func storeReason(err error) string {
 		return "store_failed"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "deadline"
-	case errors.Is(err, context.Canceled):
-		return "client_gone"
 	}
 	return "store"
 }

@@ -40,10 +40,14 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, started time.
 	if r.ContentLength > h.rules.maxBody {
 		return nil, h.tooLarge()
 	}
+	limited := r.Body
+	if r.ContentLength < 0 { // otherwise the server reads what was announced and not more
+		limited = http.MaxBytesReader(w, r.Body, h.rules.maxBody)
+	}
 	// a connection that cannot have a deadline (a test's, HTTP/3 in part) is bounded by Caddy's own timeouts
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(started.Add(h.rules.deadline))
-	body, err := readWhole(http.MaxBytesReader(w, r.Body, h.rules.maxBody), r.ContentLength)
+	body, err := readWhole(limited, r.ContentLength)
 	_ = control.SetReadDeadline(time.Time{})
 	if err == nil {
 		return body, nil

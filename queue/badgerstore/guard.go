@@ -22,7 +22,6 @@ const (
 	manifestCopy  = "MANIFEST.copy"
 	manifestsKept = 3
 	markName      = "HWM"
-	filesName     = "FILES"
 )
 
 // wayOut is what an operator can do about a damaged store.
