@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -41,22 +42,28 @@ func guarded(fn func() error) (err error) {
 // of them, if the manifest is missing.
 func (s *Store) checkFiles(db string) error {
 	path := filepath.Join(db, manifestName)
-	tables, err := filepath.Glob(filepath.Join(db, "*.sst"))
-	if err != nil {
-		return err
+	files, err := os.ReadDir(db)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the database: %w", err)
 	}
-	logs, err := filepath.Glob(filepath.Join(db, "*.vlog"))
-	if err != nil {
-		return err
+	var tables []string
+	logs := 0
+	for _, file := range files {
+		switch filepath.Ext(file.Name()) {
+		case ".sst":
+			tables = append(tables, filepath.Join(db, file.Name()))
+		case ".vlog":
+			logs++
+		}
 	}
-	if err := s.dropEmpty(db); err != nil {
+	if err := s.dropEmpty(db, files); err != nil {
 		return err
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if len(tables)+len(logs) > 0 {
+		if len(tables)+logs > 0 {
 			return fmt.Errorf("%w: %s is missing, but there are %d tables and %d value logs beside it; copies of it are in %s%s",
-				queue.ErrDamaged, path, len(tables), len(logs), filepath.Join(s.dir, manifestDir), wayOut)
+				queue.ErrDamaged, path, len(tables), logs, filepath.Join(s.dir, manifestDir), wayOut)
 		}
 		return nil
 	}
@@ -79,24 +86,22 @@ func (s *Store) checkFiles(db string) error {
 
 // dropEmpty removes memtable logs and value log files that are empty, with which Badger does not open a database. They are what a crash leaves
 // behind that comes between the making of such a file and its first byte, or between its last one and its removal.
-func (s *Store) dropEmpty(db string) error {
-	for _, pattern := range []string{"*.mem", "*.vlog"} {
-		paths, err := filepath.Glob(filepath.Join(db, pattern))
-		if err != nil {
-			return err
+func (s *Store) dropEmpty(db string, files []fs.DirEntry) error {
+	for _, file := range files {
+		if ext := filepath.Ext(file.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
 		}
-		for _, path := range paths {
-			info, err := os.Stat(path)
-			if err != nil {
-				return fmt.Errorf("look at the database: %w", err)
-			}
-			if info.Size() > 0 {
-				continue
-			}
-			s.log.Info("removing an empty file that a crash has left behind", zap.String("file", path))
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("remove empty file: %w", err)
-			}
+		info, err := file.Info()
+		if err != nil {
+			return fmt.Errorf("look at the database: %w", err)
+		}
+		if info.Size() > 0 {
+			continue
+		}
+		path := filepath.Join(db, file.Name())
+		s.log.Info("removing an empty file that a crash has left behind", zap.String("file", path))
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove empty file: %w", err)
 		}
 	}
 	return nil
@@ -124,8 +129,9 @@ func (s *Store) compareManifest(f *os.File, path string, end int64) error {
 
 // tableID returns the number of a table.
 func tableID(path string) (id uint64, ok bool) {
-	_, err := fmt.Sscanf(filepath.Base(path), "%d.sst", &id)
-	return id, err == nil
+	digits, ok := strings.CutSuffix(filepath.Base(path), ".sst")
+	id, err := strconv.ParseUint(digits, 10, 64)
+	return id, ok && err == nil
 }
 
 // setAside moves tables that the manifest does not name where Badger does not delete them. A crash in the middle of a flush leaves such
