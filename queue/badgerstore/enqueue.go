@@ -71,12 +71,12 @@ func (s *Store) Enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.R
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	own, lead, originals, err := s.submit(ctx, batch, seen, now.UnixNano())
+	own, originals, err := s.submit(ctx, batch, seen, now.UnixNano())
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
 	if own != nil {
-		if err := s.await(ctx, own, lead); err != nil {
+		if err := own.await(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +84,7 @@ func (s *Store) Enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.R
 	for i, p := range batch {
 		receipts[i] = queue.Receipt{ID: queue.ID(seen[i].seq), Duplicate: seen[i].seq != 0 || originals[i] != nil}
 		if o := originals[i]; o != nil {
-			if err := awaitOriginal(ctx, o); err != nil {
+			if err := o.group.await(ctx); err != nil {
 				return nil, err
 			}
 			p = o
@@ -94,16 +94,6 @@ func (s *Store) Enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.R
 		}
 	}
 	return receipts, nil
-}
-
-// awaitOriginal waits until an event that somebody else is storing is durable.
-func awaitOriginal(ctx context.Context, o *pending) error {
-	select {
-	case <-o.group.done:
-		return o.group.err
-	case <-ctx.Done():
-		return fmt.Errorf("enqueue: the original is not known to be durable yet: %w", ctx.Err())
-	}
 }
 
 // accepts returns why new events are refused, nil if they are not.
@@ -166,15 +156,15 @@ func (s *Store) encode(n *queue.NewEvent, now time.Time) (*pending, error) {
 }
 
 // submit decides which events are duplicates and puts the others into a group; nil if there are none. Of an event that is a duplicate
-// of one that is on its way, originals has that one. The caller has to lead if lead is set.
-func (s *Store) submit(ctx context.Context, batch []*pending, seen []sighting, now int64) (own *group, lead bool, originals []*pending, err error) {
+// of one that is on its way, originals has that one.
+func (s *Store) submit(ctx context.Context, batch []*pending, seen []sighting, now int64) (own *group, originals []*pending, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.awaitSpace(ctx); err != nil {
-		return nil, false, nil, err
+		return nil, nil, err
 	}
 	if err := s.usable(); err != nil {
-		return nil, false, nil, err
+		return nil, nil, err
 	}
 	originals = make([]*pending, len(batch))
 	news, bytes := make([]*pending, 0, len(batch)), 0
@@ -184,7 +174,7 @@ func (s *Store) submit(ctx context.Context, batch []*pending, seen []sighting, n
 				// What was in memory at the look-up may have moved to Badger since.
 				if seen[i], err = s.lookUpOne(p, now); err != nil {
 					s.claims.removeAll(news)
-					return nil, false, nil, err
+					return nil, nil, err
 				}
 			}
 		}
@@ -199,10 +189,9 @@ func (s *Store) submit(ctx context.Context, batch []*pending, seen []sighting, n
 		bytes += p.bytes
 	}
 	if len(news) == 0 {
-		return nil, false, originals, nil
+		return nil, originals, nil
 	}
-	own, lead = s.join(news, bytes)
-	return own, lead, originals, nil
+	return s.join(news, bytes), originals, nil
 }
 
 // awaitSpace waits until the applier is not too far behind. The caller holds s.mu, which is released meanwhile.

@@ -265,6 +265,62 @@ func TestFailStop(t *testing.T) {
 	}
 }
 
+// TestDiskThatHangs holds a write back. Nobody waits for it longer than they want to, and what it brings to the disk in the end is there.
+func TestDiskThatHangs(t *testing.T) {
+	t.Parallel()
+	clock, disk := queuetest.NewClock(), &faultyFS{}
+	s, err := openWith(t, t.TempDir(), clock, func(o *Options) { o.files = disk })
+	if err != nil {
+		t.Fatal(err)
+	}
+	writing, thaw := make(chan struct{}), make(chan struct{})
+	disk.set(onSegments(func(op, _ string) *fault {
+		if op == opWrite {
+			select {
+			case writing <- struct{}{}:
+			case <-thaw:
+			}
+			<-thaw
+		}
+		return nil
+	}))
+	event := func(id string) []queue.NewEvent { return []queue.NewEvent{newEvent(id, 10, clock.Now(), app)} }
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	first := make(chan error, 1)
+	go func() {
+		_, err := s.Enqueue(ctx, event("first"))
+		first <- err
+	}()
+	<-writing
+	for range 3 { // behind the one that is being written, with and without events of their own
+		expired, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		for _, id := range []string{"first", "next"} {
+			if _, err := s.Enqueue(expired, event(id)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("behind a write that hangs: %v, want %v", err, context.DeadlineExceeded)
+			}
+		}
+		cancel()
+	}
+	leave()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("whose write hangs: %v, want %v", err, context.Canceled)
+	}
+	close(thaw)
+	for _, id := range []string{"first", "next"} {
+		receipts, err := s.Enqueue(t.Context(), event(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id == "first" && !receipts[0].Duplicate {
+			t.Error("what was written at last was not stored")
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // refusesAll checks that a store which has failed promises nothing.
 func refusesAll(t *testing.T, s *Store) {
 	t.Helper()

@@ -12,16 +12,14 @@ import (
 // group is a number of commits that are written and synced together. While one group is being written the next one collects itself, so
 // groups are as large as the disk is slow, and a lone commit does not wait for anything.
 //
-// There is no goroutine for it: one of those who wait, the leader, writes the group, and then passes the role on to somebody in the
-// next one.
+// A goroutine of their own, the leader, writes the groups for as long as there are any. None of those who wait does it: whoever writes waits for the disk, and they
+// must not wait for longer than they want to.
 type group struct {
-	number  uint64
-	pends   []*pending
-	bytes   int
-	waiters int           // callers that wait for it; under Store.mu
-	lead    chan struct{} // cap 1: whoever receives is the leader
-	done    chan struct{} // closed when err is set
-	err     error
+	number uint64
+	pends  []*pending
+	bytes  int
+	done   chan struct{} // closed when err is set
+	err    error
 }
 
 // intake is what the enqueuing side shares. Store.mu guards it.
@@ -29,8 +27,8 @@ type intake struct {
 	next    uint64   // number of the next event
 	groups  []*group // the last one collects; without those that are being written
 	number  uint64
-	usual   int // events in the last group
-	leading bool
+	usual   int           // events in the last group
+	leading bool          // there is a leader
 	bytes   int           // of events that Badger does not hold yet
 	space   chan struct{} // closed when bytes has become less; nil if nobody waits
 	waiting int           // callers that wait for space
@@ -41,14 +39,15 @@ type intake struct {
 // maxGroup bounds the bytes of one write.
 const maxGroup = 8 << 20
 
-// join adds the events of one commit to the group that collects. It reports whether the caller has to lead. The caller holds s.mu.
-func (s *Store) join(pends []*pending, bytes int) (g *group, lead bool) {
+// join adds the events of one commit to the group that collects. The caller holds s.mu.
+func (s *Store) join(pends []*pending, bytes int) *group {
 	in := &s.intake
+	var g *group
 	if n := len(in.groups); n > 0 && in.groups[n-1].bytes+bytes <= maxGroup {
 		g = in.groups[n-1]
 	} else {
 		in.number++
-		g = &group{number: in.number, pends: make([]*pending, 0, in.usual), lead: make(chan struct{}, 1), done: make(chan struct{})}
+		g = &group{number: in.number, pends: make([]*pending, 0, in.usual), done: make(chan struct{})}
 		in.groups = append(in.groups, g)
 	}
 	for i, p := range pends {
@@ -57,50 +56,25 @@ func (s *Store) join(pends []*pending, bytes int) (g *group, lead bool) {
 	}
 	g.pends = append(g.pends, pends...)
 	g.bytes += bytes
-	g.waiters++
 	in.bytes += bytes
-	lead = !in.leading
-	in.leading = true
-	return g, lead
+	if !in.leading {
+		in.leading = true
+		go s.lead() // waitForLeader waits for its end
+	}
+	return g
 }
 
-// await waits until a group is durable, and leads if it has to.
-func (s *Store) await(ctx context.Context, g *group, lead bool) error {
-	if lead {
-		s.lead()
-	}
+// await waits until a group is durable. It is written whether or not somebody waits.
+func (g *group) await(ctx context.Context) error {
 	select {
 	case <-g.done:
 		return g.err
-	case <-g.lead:
-		s.lead()
-		<-g.done
-		return g.err
 	case <-ctx.Done():
-		return s.leave(ctx, g)
+		return fmt.Errorf("enqueue: not known to be durable yet: %w", ctx.Err())
 	}
 }
 
-// leave stops waiting for a group. The group is written all the same, if need be by the one who leaves.
-func (s *Store) leave(ctx context.Context, g *group) error {
-	s.mu.Lock()
-	g.waiters--
-	lead := false
-	if g.waiters == 0 {
-		select {
-		case <-g.lead:
-			lead = true
-		default: // somebody else leads, and sees that nobody waits here
-		}
-	}
-	s.mu.Unlock()
-	if lead {
-		s.lead()
-	}
-	return fmt.Errorf("enqueue: not known to be durable yet: %w", ctx.Err())
-}
-
-// lead writes groups until it can pass the role on to somebody who waits for the next one.
+// lead writes groups until there are none.
 func (s *Store) lead() {
 	for {
 		if s.intake.usual > 1 {
@@ -112,13 +86,6 @@ func (s *Store) lead() {
 		}
 		s.write(g)
 		close(g.done)
-		s.mu.Lock()
-		if in := &s.intake; len(in.groups) > 0 && in.groups[0].waiters > 0 {
-			in.groups[0].lead <- struct{}{}
-			s.mu.Unlock()
-			return
-		}
-		s.mu.Unlock()
 	}
 }
 
