@@ -11,27 +11,26 @@ import (
 //
 // It does not end when the sender is gone: what has arrived as a whole is verified and stored all the same.
 type deadlines struct {
-	after time.Duration
-
 	mu     sync.Mutex
 	latest *sharedDeadline
 }
 
 type sharedDeadline struct {
-	from, at time.Time
-	done     chan struct{}
+	at   time.Time
+	done chan struct{}
 }
 
 const deadlineShare = 64
 
-// of returns the context of a request that came at the given time.
-func (d *deadlines) of(ctx context.Context, started time.Time) context.Context {
+// of returns the context of a request that came at the given time and may take as long as after, which is the same for all.
+func (d *deadlines) of(ctx context.Context, started time.Time, after time.Duration) context.Context {
+	at := started.Add(after)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.latest
-	if s == nil || started.Before(s.from) || started.Sub(s.from) > d.after/deadlineShare {
-		s = &sharedDeadline{from: started, at: started.Add(d.after), done: make(chan struct{})}
-		time.AfterFunc(d.after, func() { close(s.done) })
+	if s == nil || at.Before(s.at) || at.Sub(s.at) > after/deadlineShare {
+		s = &sharedDeadline{at: at, done: make(chan struct{})}
+		time.AfterFunc(after, func() { close(s.done) })
 		d.latest = s
 	}
 	return &deadlineContext{Context: ctx, shared: s}

@@ -44,7 +44,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	started := now()
 	h.app.tracers.note(r.Context())
-	ctx := h.deadlines.of(r.Context(), started)
+	ctx := h.deadlines.of(r.Context(), started, h.rules.deadline)
 	req, err := h.receive(w, r, started)
 	if err != nil {
 		return h.fail(w, nil, err)

@@ -270,7 +270,7 @@ func (h *Handler) provisionRules() (err error) {
 			r.dedupBy = &expr
 		}
 	}
-	h.rules, h.deadlines.after = r, r.deadline
+	h.rules = r
 	return nil
 }
 

@@ -1,0 +1,74 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
+
+// recover brings what is in the journal into the database.
+func (s *Store) recover(dir string, state appliedState) error {
+	for id, row := range state.lanes {
+		l := newLane(row.name, id)
+		s.lanes.add(l)
+	}
+	s.applier = newApplier(s, state)
+	a := s.applier
+	a.tx = a.begin()
+	bucket, err := a.replayBucket()
+	if err != nil {
+		a.tx.discard()
+		return err
+	}
+	last, old, err := replayJournal(s.o.files, dir, s.o.EncryptionKey, state.seq, func(seq uint64, rec []byte) error {
+		p, err := s.pendingOf(seq, rec)
+		if err != nil {
+			return err
+		}
+		bucket = max(bucket, p.claim.bucket)
+		p.claim.bucket = bucket
+		if err := a.room(len(p.deliveries)*3+6, p.size()); err != nil {
+			return err
+		}
+		return a.addEvent(p)
+	})
+	if err == nil {
+		err = a.commit()
+	}
+	if err != nil {
+		a.tx.discard()
+		if errors.Is(err, queue.ErrDamaged) {
+			err = fmt.Errorf("%w%s", err, wayOut)
+		}
+		return err
+	}
+	if err := s.checkMark(last, a.state.commits); err != nil {
+		return err
+	}
+	if s.journal, err = openJournal(s.o.files, dir, &s.o, old); err != nil {
+		return err
+	}
+	s.promised.Store(last)
+	s.intake.next = last + 1
+	s.claims.floor = last
+	return s.journal.release(last)
+}
+
+// pendingOf makes of a record what Enqueue made of its event.
+func (s *Store) pendingOf(seq uint64, rec []byte) (*pending, error) {
+	e, err := decodeEvent(rec, seq, true)
+	if err != nil {
+		return nil, fmt.Errorf("journal: event %s: %w", queue.ID(seq), err)
+	}
+	p := &pending{seq: seq, ev: &e.Event, record: rec, claim: e.claim, enqueued: e.enqueued}
+	p.claim.bucket = firstBucket(dayOf(p.enqueued))
+	for _, d := range e.deliveries {
+		l, err := s.lanes.get(d.Destination, seq)
+		if err != nil {
+			return nil, err
+		}
+		p.deliveries = append(p.deliveries, newPendingDelivery(l, &d, e.enqueued))
+	}
+	return p, nil
+}
