@@ -47,7 +47,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	ctx := h.deadlines.of(r.Context(), started, h.rules.deadline)
 	req, err := h.receive(w, r, started)
 	if err != nil {
-		return h.fail(w, nil, err)
+		return h.failUnread(w, r, err)
 	}
 	if err := h.awaitSecrets(ctx); err != nil {
 		return h.fail(w, req, err)
@@ -168,9 +168,6 @@ func (h *Handler) fail(w http.ResponseWriter, req *verifiers.Request, err error)
 	}
 	if f.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", h.rules.allow)
-	}
-	if f.status == http.StatusRequestTimeout || f.status == http.StatusRequestEntityTooLarge {
-		w.Header().Set("Connection", "close") // the rest of the body is not read
 	}
 	if h.ackReply.noCookies {
 		w.Header().Del("Set-Cookie")

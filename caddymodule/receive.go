@@ -66,6 +66,29 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, started time.
 	return nil, &failure{status: http.StatusBadRequest, result: resultRefused, reason: "unreadable", err: errors.New("body cannot be read")}
 }
 
+// lingerTime bounds how long the rest of a body is read that nobody wants.
+const lingerTime = 5 * time.Second
+
+// failUnread answers a request whose body was not read to its end, and reads on while its sender sends on: to close a connection with unread data in it resets it,
+// and the sender may see that in place of the answer. HTTP/2 and later end one request without the others.
+func (h *Handler) failUnread(w http.ResponseWriter, r *http.Request, err error) error {
+	unread := r.ProtoMajor == 1 && r.ContentLength != 0
+	if unread {
+		w.Header().Set("Connection", "close")
+	}
+	if err := h.fail(w, nil, err); err != nil {
+		return err
+	}
+	if !unread || r.Header.Get("Expect") != "" { // who asks first has sent nothing
+		return nil
+	}
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Now().Add(lingerTime)) == nil && control.Flush() == nil {
+		_, _ = io.Copy(io.Discard, r.Body) // it ends with the sender or the deadline
+	}
+	return nil
+}
+
 func (h *Handler) tooLarge() error {
 	return &failure{
 		status: http.StatusRequestEntityTooLarge, result: resultRefused, reason: "too_large",

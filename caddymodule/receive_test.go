@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -152,6 +153,49 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("Allow: %q", resp.Header.Get("Allow"))
 		}
 	})
+}
+
+// TestAnswerBeforeTheBody has senders that go on sending a body that is refused: they can send it all and read the answer, and are not cut off with a reset.
+func TestAnswerBeforeTheBody(t *testing.T) {
+	g := startGateway(t, "", fmt.Sprintf("webhook stripe {\n secret %s\n max_body 1KiB\n}", testSecret))
+	body := strings.Repeat(" ", 4<<20)
+	for name, test := range map[string]struct {
+		head   string
+		body   string
+		status int
+	}{
+		"too large":              {fmt.Sprintf("POST / HTTP/1.1\r\nContent-Length: %d\r\n", len(body)), body, 413},
+		"too large, last":        {fmt.Sprintf("POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n", len(body)), body, 413},
+		"too large, chunked":     {"POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), 413},
+		"method, HTTP/1.0, last": {fmt.Sprintf("PUT / HTTP/1.0\r\nContent-Length: %d\r\n", len(body)), body, 405},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", g.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			const first = 4 << 10
+			fmt.Fprintf(conn, "%sHost: %s\r\n\r\n%s", test.head, g.addr, test.body[:first])
+			answers := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			answer, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantProblem(t, resp, string(answer), test.status)
+			if _, err := io.WriteString(conn, test.body[first:]); err != nil {
+				t.Errorf("sending the rest: %v", err)
+			}
+			if _, err := answers.ReadByte(); !errors.Is(err, io.EOF) {
+				t.Errorf("the connection ended with %v", err)
+			}
+		})
+	}
 }
 
 func TestSlowClient(t *testing.T) {
