@@ -202,6 +202,7 @@ func (d *Destination) provisionProxy(ctx caddy.Context) error {
 	if handler.RequestBuffers == 0 {
 		handler.RequestBuffers = bodyAtOnce
 	}
+	handler.TransportRaw = sealed(handler.TransportRaw)
 	loaded, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", caddyModuleJSON(handler))
 	if err != nil {
 		return fmt.Errorf("proxy: %w", err)

@@ -47,7 +47,8 @@ type runtime struct {
 	store  *reopen.Store
 	engine *delivery.Engine
 	hub    *observerHub
-	logger *zap.Logger
+	log    *followingLog
+	logger *zap.Logger // of log
 
 	quarantine *quarantine
 	rollup     *rollupKeeper
@@ -64,7 +65,7 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 		return nil, err
 	}
 	value, loaded, err := runtimes.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return openRuntime(key, module, caddy.Log().Named(appName))
+		return openRuntime(key, module, followLog(logger))
 	})
 	if err != nil {
 		return nil, err
@@ -105,8 +106,8 @@ func refuseMove(key string) (err error) {
 	return err
 }
 
-// openRuntime logs with a logger of the process, because it outlives the configuration that opens it.
-func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, error) {
+func openRuntime(key string, module StoreModule, log *followingLog) (*runtime, error) {
+	logger := log.logger()
 	var active atomic.Pointer[StoreModule]
 	active.Store(&module)
 	store, err := reopen.New(reopen.Options{
@@ -116,7 +117,7 @@ func openRuntime(key string, module StoreModule, logger *zap.Logger) (*runtime, 
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	rt := &runtime{key: key, module: module, active: &active, store: store, logger: logger, hub: newObserverHub(logger)}
+	rt := &runtime{key: key, module: module, active: &active, store: store, log: log, logger: logger, hub: newObserverHub(logger)}
 	rt.rollup = keepRollup(store, logger.Named("charts"))
 	rt.hub.rollup = rt.rollup.rollup
 	rt.engine = delivery.NewEngine(delivery.Options{
@@ -165,7 +166,7 @@ type generation struct {
 func (rt *runtime) attach(app *App) *generation {
 	gen := &generation{rt: rt, app: app}
 	rt.hub.push(app)
-	rt.apply(app.store)
+	rt.apply(app)
 	gen.routes = rt.engine.Attach(app.routes())
 	return gen
 }
@@ -175,15 +176,16 @@ func (gen *generation) detach() {
 		gen.routes.Detach()
 		gen.rt.hub.remove(gen.app)
 		if app := gen.rt.hub.active(); app != nil { // a reload that failed: the configuration before it goes on
-			gen.rt.apply(app.store)
+			gen.rt.apply(app)
 		}
 	})
 }
 
-// apply makes the store's options those of a configuration, as far as they can change while it is open.
-func (rt *runtime) apply(module StoreModule) {
-	rt.active.Store(&module)
-	live, ok := module.(LiveStoreModule)
+// apply makes the logs those of a configuration, and the store's options, as far as they can change while it is open.
+func (rt *runtime) apply(app *App) {
+	rt.log.follow(app.logger)
+	rt.active.Store(&app.store)
+	live, ok := app.store.(LiveStoreModule)
 	if !ok {
 		return
 	}

@@ -1,0 +1,106 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func init() {
+	caddy.RegisterModule(new(sealedTransport))
+}
+
+// sealedTransport carries the attempts of a destination and keeps their headers and addresses out of the log: reverse_proxy logs both of a request whose answer
+// breaks off, and of every request at level DEBUG, and there are credentials and tokens in them. What the transport inside can do beyond round trips, it can do, too.
+type sealedTransport struct {
+	// The transport that is configured. Default: http.
+	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
+
+	http.RoundTripper `json:"-"`
+}
+
+const sealedTransportName = "webhook"
+
+// CaddyModule returns the Caddy module information.
+func (*sealedTransport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.reverse_proxy.transport." + sealedTransportName, New: func() caddy.Module { return new(sealedTransport) }}
+}
+
+// sealed wraps the configuration of a transport.
+func sealed(transport json.RawMessage) json.RawMessage {
+	return caddyconfig.JSONModuleObject(&sealedTransport{TransportRaw: transport}, "protocol", sealedTransportName, nil)
+}
+
+// Provision loads the transport inside.
+func (t *sealedTransport) Provision(ctx caddy.Context) error {
+	if t.TransportRaw == nil {
+		t.TransportRaw = json.RawMessage(`{"protocol":"http"}`)
+	}
+	loaded, err := ctx.LoadModule(t, "TransportRaw")
+	if err != nil {
+		return fmt.Errorf("loading transport: %w", err)
+	}
+	inner, ok := loaded.(http.RoundTripper)
+	if !ok {
+		return fmt.Errorf("%T is not a transport", loaded)
+	}
+	t.RoundTripper = inner
+	return nil
+}
+
+// RoundTrip sends a copy of the request and empties the request itself, which reverse_proxy makes for each round trip and only logs afterwards.
+func (t *sealedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := *req
+	req.Header, req.RequestURI = nil, ""
+	return t.RoundTripper.RoundTrip(&sent)
+}
+
+// DefaultBufferSizes implements reverseproxy.BufferedTransport.
+func (t *sealedTransport) DefaultBufferSizes() (request, response int64) {
+	if inner, ok := t.RoundTripper.(reverseproxy.BufferedTransport); ok {
+		return inner.DefaultBufferSizes()
+	}
+	return 0, 0
+}
+
+// RequiresContentLength implements reverseproxy.ContentLengthRequiredTransport.
+func (t *sealedTransport) RequiresContentLength() bool {
+	inner, ok := t.RoundTripper.(reverseproxy.ContentLengthRequiredTransport)
+	return ok && inner.RequiresContentLength()
+}
+
+// RequestHeaderOps implements reverseproxy.RequestHeaderOpsTransport.
+func (t *sealedTransport) RequestHeaderOps() *headers.HeaderOps {
+	if inner, ok := t.RoundTripper.(reverseproxy.RequestHeaderOpsTransport); ok {
+		return inner.RequestHeaderOps()
+	}
+	return nil
+}
+
+// ProxyProtocolEnabled implements reverseproxy.ProxyProtocolTransport.
+func (t *sealedTransport) ProxyProtocolEnabled() bool {
+	inner, ok := t.RoundTripper.(reverseproxy.ProxyProtocolTransport)
+	return ok && inner.ProxyProtocolEnabled()
+}
+
+// OverrideHealthCheckScheme implements reverseproxy.HealthCheckSchemeOverriderTransport.
+func (t *sealedTransport) OverrideHealthCheckScheme(base *url.URL, port string) {
+	if inner, ok := t.RoundTripper.(reverseproxy.HealthCheckSchemeOverriderTransport); ok {
+		inner.OverrideHealthCheckScheme(base, port)
+	}
+}
+
+var (
+	_ caddy.Provisioner                                = (*sealedTransport)(nil)
+	_ reverseproxy.BufferedTransport                   = (*sealedTransport)(nil)
+	_ reverseproxy.ContentLengthRequiredTransport      = (*sealedTransport)(nil)
+	_ reverseproxy.RequestHeaderOpsTransport           = (*sealedTransport)(nil)
+	_ reverseproxy.ProxyProtocolTransport              = (*sealedTransport)(nil)
+	_ reverseproxy.HealthCheckSchemeOverriderTransport = (*sealedTransport)(nil)
+)
