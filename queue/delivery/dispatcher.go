@@ -23,6 +23,7 @@ type dispatcher struct {
 	engine *Engine
 	name   string
 	kicks  chan struct{} // capacity 1: the plan may have changed
+	turn   chan struct{} // capacity 1: full while somebody plans and claims
 
 	mu      sync.Mutex
 	target  *target // nil: not configured at present
@@ -42,16 +43,15 @@ type dispatcher struct {
 }
 
 func newDispatcher(e *Engine, name string) *dispatcher {
-	return &dispatcher{engine: e, name: name, kicks: make(chan struct{}, 1)}
+	return &dispatcher{engine: e, name: name, kicks: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 }
 
 // run is the dispatcher's loop. It ends when the engine stops.
 func (d *dispatcher) run() {
 	clock, trouble := d.engine.Clock, backoff{}
 	for {
-		n, t, at := d.plan(clock.Now())
+		n, at, err := d.step(clock.Now())
 		if n > 0 {
-			err := d.claim(n, t)
 			if d.engine.stopping.Err() != nil {
 				return
 			}
@@ -68,6 +68,31 @@ func (d *dispatcher) run() {
 		if !d.wait(at) {
 			return
 		}
+	}
+}
+
+// step claims what may be claimed now. n is how many that were; if there are none, at is when to look again (zero: only when kicked).
+func (d *dispatcher) step(now time.Time) (n int, at time.Time, err error) {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	n, t, at := d.plan(now)
+	if n > 0 {
+		err = d.claim(n, t)
+	}
+	return n, at, err
+}
+
+// stepIn takes a step in place of the loop, unless that is at it: where all processors are busy, the loop waits long for one, and the goroutine of an attempt that
+// ended has one. Nothing is won by doing so after each attempt: few at a time cost the store more.
+func (d *dispatcher) stepIn() {
+	select {
+	case d.turn <- struct{}{}:
+		defer func() { <-d.turn }()
+	default:
+		return
+	}
+	if n, t, _ := d.plan(d.engine.Clock.Now()); n > 0 && d.claim(n, t) != nil {
+		d.wake() // the loop meets the error, too, and knows what to do
 	}
 }
 

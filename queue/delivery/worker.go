@@ -30,13 +30,16 @@ func (w worker) run() {
 		return
 	}
 	o := decide(&w.target.policy, &try, result, now, e.Random())
-	d.finished(w.target, o, w.probe, now)
+	late := d.finished(w.target, o, w.probe, now)
 	e.Observer.AttemptFinished(AttemptReport{
 		Destination: d.name, Event: try.Event, Attempt: *o.settlement.Attempt,
 		State: o.settlement.State, Due: o.settlement.Due, Waited: waited(&try),
 	})
 	o.settlement.Lease = w.claimed.Lease
 	e.settler.add(settling{dispatcher: d, event: try.Event, settlement: o.settlement})
+	if late {
+		d.stepIn()
+	}
 }
 
 func newTry(c *queue.Claimed, now time.Time) Try {
@@ -94,8 +97,8 @@ func (w worker) call(ctx context.Context, try *Try) (result Result) {
 	return w.target.Forwarder.Forward(ctx, try)
 }
 
-// finished notes the end of an attempt that told something.
-func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) {
+// finished notes the end of an attempt that told something. late means that only half of the attempts are under way that may be, so that the loop has not had its turn.
+func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) (late bool) {
 	d.mu.Lock()
 	p := &t.policy
 	if d.target != nil {
@@ -115,9 +118,11 @@ func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) {
 	to := d.breaker.state
 	d.inFlight--
 	d.unsettled++
+	late = 2*d.inFlight <= d.pace.limit(p)
 	d.kick()
 	d.mu.Unlock()
 	d.engine.breakerChanged(d.name, from, to)
+	return late
 }
 
 // abandoned notes the end of an attempt that told nothing.
