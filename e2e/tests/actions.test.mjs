@@ -39,6 +39,30 @@ test("events are filtered, the address says how, and pages follow one another", 
   await leave(tab);
 });
 
+test("what the reader begins to choose outlives a renewal that is under way", async () => {
+  const tab = await visit("/events");
+  let asked, answer;
+  const [isAsked, mayAnswer] = [new Promise((resolve) => { asked = resolve; }), new Promise((resolve) => { answer = resolve; })];
+  await tab.page.route("**/events", async (route) => {
+    if (!route.request().headers()["hx-request"]) return route.continue();
+    asked();
+    await mayAnswer;
+    return route.continue();
+  });
+  await tab.page.evaluate(() => {
+    window.renewed = new Promise((resolve) => document.addEventListener("htmx:afterRequest", resolve, { once: true }));
+    htmx.trigger("#live", "refresh");
+  });
+  await isAsked;
+  await tab.page.getByLabel("Source").selectOption("payments");
+  await tab.page.getByLabel("dead", { exact: true }).check();
+  answer();
+  await tab.page.evaluate(() => window.renewed.then(() => true));
+  assert.equal(await tab.page.getByLabel("Source").inputValue(), "payments");
+  assert.equal(await tab.page.getByLabel("dead", { exact: true }).isChecked(), true);
+  await leave(tab);
+});
+
 test("an event is found by the provider's id, its payload masked, its times in the reader's zone", async () => {
   const tab = await visit("/");
   await tab.page.getByLabel("Find an event by its id").fill(h.paid.id);

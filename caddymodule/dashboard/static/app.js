@@ -73,14 +73,16 @@ const live = {
     button.querySelector("[data-live-text]").textContent = text;
   },
 
+  // busy is while the reader fills in a form or selects text
+  busy() { return document.querySelector("form[data-dirty]") || String(getSelection()); },
+
   // renew asks for the page anew, not too often, and not under the reader's hands
   renew() {
     if (this.waiting) return;
     this.waiting = setTimeout(() => {
       this.waiting = 0;
       this.last = Date.now();
-      const busy = document.hidden || document.querySelector("form[data-dirty]") || String(getSelection());
-      if (!busy) htmx.trigger("#live", "refresh");
+      if (!document.hidden && !this.busy()) htmx.trigger("#live", "refresh");
     }, Math.max(0, this.last + this.shortest - Date.now()));
   },
 
@@ -190,6 +192,9 @@ addEventListener("pageshow", (event) => { // fields that were left out of an add
 });
 addEventListener("pagehide", () => live.stop());
 
+document.addEventListener("htmx:beforeSwap", (event) => { // the reader may have begun since the page was asked for
+  if (event.target.id === "live" && live.busy()) event.detail.shouldSwap = false;
+});
 document.addEventListener("htmx:afterSwap", () => localize(document));
 document.addEventListener("htmx:responseError", () => live.show("wait", "Cannot renew"));
 document.addEventListener("htmx:sendError", () => live.show("wait", "Reconnecting"));
