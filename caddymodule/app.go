@@ -205,7 +205,7 @@ func (app *App) acquire(ctx context.Context) (*runtime, error) {
 // open opens the store or joins the configuration that has it open.
 func (app *App) open(opened chan<- struct{}) {
 	defer close(opened)
-	rt, err := acquireRuntime(app.store, app.logger)
+	rt, err := acquireRuntime(app)
 	if err != nil {
 		app.failed = err
 		return

@@ -42,13 +42,12 @@ type LiveStoreModule interface {
 // runtime is what survives reloads: an open store and the delivery engine on it.
 type runtime struct {
 	key    string
-	module StoreModule                  // that opened the store
-	active *atomic.Pointer[StoreModule] // of the active configuration: it opens the store anew after a failure
+	module StoreModule          // that opened the store
+	active *atomic.Pointer[App] // the active configuration: its store opens anew after a failure, and its logs are where everything here logs to
 	store  *reopen.Store
 	engine *delivery.Engine
 	hub    *observerHub
-	log    *followingLog
-	logger *zap.Logger // of log
+	logger *zap.Logger
 
 	quarantine *quarantine
 	rollup     *rollupKeeper
@@ -56,7 +55,8 @@ type runtime struct {
 }
 
 // acquireRuntime opens the store or joins the runtime that has it open.
-func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
+func acquireRuntime(app *App) (*runtime, error) {
+	module := app.store
 	key, err := module.Key()
 	if err != nil {
 		return nil, fmt.Errorf("locating store: %w", err)
@@ -65,7 +65,7 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 		return nil, err
 	}
 	value, loaded, err := runtimes.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return openRuntime(key, module, followLog(logger))
+		return openRuntime(key, app)
 	})
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func acquireRuntime(module StoreModule, logger *zap.Logger) (*runtime, error) {
 	if loaded {
 		if err := module.Compatible(rt.module); err != nil {
 			if releaseErr := rt.release(); releaseErr != nil {
-				logger.Error("giving the store back", zap.Error(releaseErr))
+				app.logger.Error("giving the store back", zap.Error(releaseErr))
 			}
 			return nil, err
 		}
@@ -106,18 +106,18 @@ func refuseMove(key string) (err error) {
 	return err
 }
 
-func openRuntime(key string, module StoreModule, log *followingLog) (*runtime, error) {
-	logger := log.logger()
-	var active atomic.Pointer[StoreModule]
-	active.Store(&module)
+func openRuntime(key string, app *App) (*runtime, error) {
+	var active atomic.Pointer[App]
+	active.Store(app)
+	logger := followingLogger(&active)
 	store, err := reopen.New(reopen.Options{
-		Open:   func() (queue.Store, error) { return (*active.Load()).Open(logger.Named("store")) },
+		Open:   func() (queue.Store, error) { return active.Load().store.Open(logger.Named("store")) },
 		Logger: logger.Named("store"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	rt := &runtime{key: key, module: module, active: &active, store: store, log: log, logger: logger, hub: newObserverHub(logger)}
+	rt := &runtime{key: key, module: app.store, active: &active, store: store, logger: logger, hub: newObserverHub(logger)}
 	rt.rollup = keepRollup(store, logger.Named("charts"))
 	rt.hub.rollup = rt.rollup.rollup
 	rt.engine = delivery.NewEngine(delivery.Options{
@@ -181,10 +181,9 @@ func (gen *generation) detach() {
 	})
 }
 
-// apply makes the logs those of a configuration, and the store's options, as far as they can change while it is open.
+// apply makes a configuration the active one: its logs, and the store's options, as far as they can change while it is open.
 func (rt *runtime) apply(app *App) {
-	rt.log.follow(app.logger)
-	rt.active.Store(&app.store)
+	rt.active.Store(app)
 	live, ok := app.store.(LiveStoreModule)
 	if !ok {
 		return

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/zap"
@@ -8,16 +9,17 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// TestFollowingLog has one logger log to two configurations, one after the other: each gets what its level lets through, with all fields.
-func TestFollowingLog(t *testing.T) {
+// TestFollowingLogger has one logger log to two configurations, one after the other: each gets what its level lets through, with all fields.
+func TestFollowingLogger(t *testing.T) {
 	core, before := observer.New(zapcore.WarnLevel)
-	log := followLog(zap.New(core))
-	logger := log.logger().Named("delivery").With(zap.String("destination", "d"))
+	var active atomic.Pointer[App]
+	active.Store(&App{logger: zap.New(core)})
+	logger := followingLogger(&active).Named("delivery").With(zap.String("destination", "d"))
 	logger.Info("one")
 	logger.Warn("two", zap.Int("n", 2))
 
 	core, after := observer.New(zapcore.DebugLevel)
-	log.follow(zap.New(core))
+	active.Store(&App{logger: zap.New(core)})
 	logger.Debug("three")
 	logger.With(zap.Int("n", 4)).Error("four")
 

@@ -48,9 +48,9 @@ func newDispatcher(e *Engine, name string) *dispatcher {
 
 // run is the dispatcher's loop. It ends when the engine stops.
 func (d *dispatcher) run() {
-	clock, trouble := d.engine.Clock, backoff{}
+	trouble := backoff{}
 	for {
-		n, at, err := d.step(clock.Now())
+		n, at, err := d.step()
 		if n > 0 {
 			if d.engine.stopping.Err() != nil {
 				return
@@ -71,15 +71,10 @@ func (d *dispatcher) run() {
 	}
 }
 
-// step claims what may be claimed now. n is how many that were; if there are none, at is when to look again (zero: only when kicked).
-func (d *dispatcher) step(now time.Time) (n int, at time.Time, err error) {
+// step claims what may be claimed now. n is how many were asked for; if none, at is when to look again (zero: only when kicked).
+func (d *dispatcher) step() (n int, at time.Time, err error) {
 	d.turn <- struct{}{}
-	defer func() { <-d.turn }()
-	n, t, at := d.plan(now)
-	if n > 0 {
-		err = d.claim(n, t)
-	}
-	return n, at, err
+	return d.useTurn()
 }
 
 // stepIn takes a step in place of the loop, unless that is at it: where all processors are busy, the loop waits long for one, and the goroutine of an attempt that
@@ -87,13 +82,22 @@ func (d *dispatcher) step(now time.Time) (n int, at time.Time, err error) {
 func (d *dispatcher) stepIn() {
 	select {
 	case d.turn <- struct{}{}:
-		defer func() { <-d.turn }()
 	default:
 		return
 	}
-	if n, t, _ := d.plan(d.engine.Clock.Now()); n > 0 && d.claim(n, t) != nil {
+	if _, _, err := d.useTurn(); err != nil {
 		d.wake() // the loop meets the error, too, and knows what to do
 	}
+}
+
+// useTurn plans and claims, and gives the turn back.
+func (d *dispatcher) useTurn() (n int, at time.Time, err error) {
+	defer func() { <-d.turn }()
+	n, t, at := d.plan(d.engine.Clock.Now())
+	if n > 0 {
+		err = d.claim(n, t)
+	}
+	return n, at, err
 }
 
 // wait returns true when there is something to plan: after a kick, or at a moment (zero: only after a kick). It returns false when the engine stops.

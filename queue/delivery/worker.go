@@ -19,6 +19,13 @@ type worker struct {
 }
 
 func (w worker) run() {
+	if late := w.attempt(); late { // its generation does not wait for the store
+		w.dispatcher.stepIn()
+	}
+}
+
+// attempt makes the attempt. late is as finished says.
+func (w worker) attempt() (late bool) {
 	d, e := w.dispatcher, w.dispatcher.engine
 	defer w.target.generation.leave()
 	try := newTry(&w.claimed, e.Clock.Now())
@@ -27,19 +34,17 @@ func (w worker) run() {
 	if cut {
 		d.abandoned(w.probe, now)
 		d.giveBack(w.claimed)
-		return
+		return false
 	}
 	o := decide(&w.target.policy, &try, result, now, e.Random())
-	late := d.finished(w.target, o, w.probe, now)
+	late = d.finished(w.target, o, w.probe, now)
 	e.Observer.AttemptFinished(AttemptReport{
 		Destination: d.name, Event: try.Event, Attempt: *o.settlement.Attempt,
 		State: o.settlement.State, Due: o.settlement.Due, Waited: waited(&try),
 	})
 	o.settlement.Lease = w.claimed.Lease
 	e.settler.add(settling{dispatcher: d, event: try.Event, settlement: o.settlement})
-	if late {
-		d.stepIn()
-	}
+	return late
 }
 
 func newTry(c *queue.Claimed, now time.Time) Try {
