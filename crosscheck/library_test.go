@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,17 @@ func tampered(t *testing.T, body []byte) []byte {
 		t.Fatal(err)
 	}
 	return changed
+}
+
+// TestTampered changes bodies that end in each letter and digit.
+func TestTampered(t *testing.T) {
+	for last := range byte(128) {
+		if body := []byte{'{', '"', last, '"', '}'}; strings.Contains("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", string(last)) {
+			if changed := tampered(t, body); len(changed) != len(body) || bytes.Equal(changed, body) {
+				t.Errorf("%s became %s", body, changed)
+			}
+		}
+	}
 }
 
 // ask has the SDK verify a request with this body.

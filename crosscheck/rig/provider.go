@@ -126,8 +126,8 @@ func Tampered(body []byte) ([]byte, error) {
 		return nil, errNoText
 	}
 	changed[last] ^= 1
-	if !isAlphanumeric(changed[last]) { // such as z, which has { beside it
-		changed[last] = 'a'
+	if !isAlphanumeric(changed[last]) { // a, z, A and Z have something else beside them
+		changed[last] = 'm'
 	}
 	return changed, nil
 }
