@@ -98,7 +98,7 @@ type Attempt struct {
 	At       time.Time
 	Duration time.Duration
 	Status   int    // HTTP status; 0 if there was none
-	Class    string // "" on success; "status", "timeout", "dial", "dns", "tls", "reset", "truncated", "redirect", "transform", "enrich", "internal"
+	Class    string // "" on success; "status", "timeout", "dial", "dns", "tls", "reset", "truncated", "protocol", "redirect", "transform", "enrich", "header", "internal"
 	Error    string // what went wrong, without payload or secret; at most 200 bytes
 	Response []byte // first bytes of the answer, at most 512
 }

@@ -119,7 +119,7 @@ type Filter struct {
 	Destination string // has a delivery to it
 	// Destinations is Destination for several: has a delivery to one of them. Where both are set, the delivery is to Destination and that is one of them.
 	Destinations []string
-	Type         string    // a glob (path.Match)
+	Type         string    // a glob (MatchType)
 	EventID      string    // the provider's id
 	States       []State   // some delivery (to Destination, if set) is in one of them; StateHeld is not understood here
 	Error        string    // class of some delivery's last failure; a delivered one has none

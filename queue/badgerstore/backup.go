@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,24 +17,46 @@ import (
 // Backup writes everything that is in the store at one moment: each event that was accepted before the call, what is still only in the journal included, with its
 // deliveries' states, the dedup claims, the counters and the metadata. The store goes on meanwhile. The backup of an encrypted store is encrypted with the same key.
 // Events that cannot be read are counted, and are in it as they are.
-func (s *Store) Backup(ctx context.Context, w io.Writer) (BackupInfo, error) {
+func (s *Store) Backup(ctx context.Context, w io.Writer) (info BackupInfo, err error) {
 	if s.disk.stopped() {
 		return BackupInfo{}, fmt.Errorf("backup: %w: its disk has so little room that nothing is written, not even what is in the journal into the database: make room first", queue.ErrFull)
 	}
-	sn, err := s.current(ctx)
+	sn, done, err := s.current(ctx)
 	if err != nil {
 		return BackupInfo{}, fmt.Errorf("backup: %w", err)
 	}
-	defer s.snaps.put(sn)
+	ctx, cancel := s.whileOpen(ctx)
+	defer cancel()
+	// Whoever is slow to take the backup must not hold up the end of the store.
+	from, to := io.Pipe()
+	defer context.AfterFunc(ctx, func() { _ = to.CloseWithError(context.Cause(ctx)) })()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		defer done()
+		info, err = s.backUp(ctx, sn, to)
+		_ = to.CloseWithError(err) // never fails
+	}()
+	_, failed := io.Copy(w, from)
+	_ = from.CloseWithError(failed) // never fails
+	<-written
+	if err = cmp.Or(failed, err); err != nil {
+		return info, fmt.Errorf("backup: %w", err)
+	}
+	return info, nil
+}
+
+// backUp writes the rows that a snapshot shows.
+func (s *Store) backUp(ctx context.Context, sn *snapshot, w io.Writer) (BackupInfo, error) {
 	a, err := newArchiveWriter(w, s.o.EncryptionKey, s.clock(), sn.seq)
 	if err != nil {
-		return BackupInfo{}, fmt.Errorf("backup: %w", err)
+		return BackupInfo{}, err
 	}
 	rows := txnSource{sn.txn}.scan(nil)
 	defer rows.close()
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
-			return a.info, fmt.Errorf("backup: %w", ctx.Err())
+			return a.info, context.Cause(ctx)
 		}
 		key, value, readErr, ok := rows.step()
 		if !ok {
@@ -49,14 +72,10 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (BackupInfo, error) {
 			}
 		}
 		if err := a.row(key, value); err != nil {
-			return a.info, fmt.Errorf("backup: %w", err)
+			return a.info, err
 		}
 	}
-	info, err := a.end()
-	if err != nil {
-		return info, fmt.Errorf("backup: %w", err)
-	}
-	return info, nil
+	return a.end()
 }
 
 // Restore makes a store of a backup, in a directory that is empty or does not exist. key is that of the backup, o.EncryptionKey the one of the new store, which may

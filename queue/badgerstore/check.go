@@ -16,11 +16,13 @@ import (
 // error means that it could not look.
 func (s *Store) Check(ctx context.Context) (*Report, error) {
 	report := &Report{Dir: s.dir, At: s.clock().UTC(), Online: true, Encrypted: len(s.o.EncryptionKey) > 0}
-	sn, err := s.current(ctx)
+	sn, done, err := s.current(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
-	defer s.snaps.put(sn)
+	defer done()
+	ctx, cancel := s.whileOpen(ctx)
+	defer cancel()
 	if _, err := checkRows(ctx, txnSource{sn.txn}, report); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
@@ -104,12 +106,12 @@ func checkJournal(dir string, o *Options, c *checker, report *Report) uint64 {
 	return last
 }
 
-// checkHighWater compares what was found with the high-water mark.
-func checkHighWater(dir string, seq, commits uint64, report *Report) {
+// checkHighWater compares what was found with the high-water mark. complete is false if events are missing that it knows of.
+func checkHighWater(dir string, seq, commits uint64, report *Report) (complete bool) {
 	b, err := os.ReadFile(filepath.Join(dir, markName))
 	if errors.Is(err, fs.ErrNotExist) {
 		report.add(Finding{Level: LevelNote, Kind: "mark", File: markName, Text: "is missing; whether the store has lost its newest part cannot be told"})
-		return
+		return true
 	}
 	wantSeq, wantCommits, ok := decodeMark(b)
 	switch {
@@ -118,10 +120,12 @@ func checkHighWater(dir string, seq, commits uint64, report *Report) {
 	case seq < wantSeq:
 		report.add(Finding{Kind: "mark", File: markName, WayOut: outSalvage,
 			Text: fmt.Sprintf("the store went back in time: its newest event is %s, but %s was acknowledged", queue.ID(seq), queue.ID(wantSeq))})
+		return false
 	case commits < wantCommits:
 		report.add(Finding{Kind: "mark", File: markName, WayOut: outSalvage,
 			Text: fmt.Sprintf("the store went back in time: %d of its commits are missing, and with them outcomes of deliveries", wantCommits-commits)})
 	}
+	return true
 }
 
 // readOnlyFS reads a journal and refuses everything else.

@@ -29,9 +29,10 @@ func (s *Store) Claim(ctx context.Context, req queue.ClaimRequest) ([]queue.Clai
 	if err := ctx.Err(); err != nil {
 		return nil, time.Time{}, fmt.Errorf("claim: %w", err)
 	}
-	if err := s.usable(); err != nil {
+	if err := s.enter(); err != nil {
 		return nil, time.Time{}, fmt.Errorf("claim: %w", err)
 	}
+	defer s.leave()
 	l := s.lanes.find(req.Destination)
 	if l == nil {
 		return nil, time.Time{}, nil

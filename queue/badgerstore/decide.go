@@ -25,9 +25,6 @@ func (s *Store) decide(ctx context.Context, event queue.ID, destination string, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
 	s.pruning.RLock()
 	defer s.pruning.RUnlock()
 	_, news, err := s.event(uint64(event))

@@ -56,7 +56,11 @@ func (s *Store) Enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.R
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	if err := s.accepts(); err != nil {
+	if err := s.enter(); err != nil {
+		return nil, fmt.Errorf("enqueue: %w", err)
+	}
+	defer s.leave()
+	if err := s.disk.accepts(); err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
 	if len(events) == 0 {
@@ -94,14 +98,6 @@ func (s *Store) Enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.R
 		}
 	}
 	return receipts, nil
-}
-
-// accepts returns why new events are refused, nil if they are not.
-func (s *Store) accepts() error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	return s.disk.accepts()
 }
 
 // encodeAll makes the records of the events of one call.

@@ -1,8 +1,10 @@
 package badgerstore
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -67,7 +69,30 @@ func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
 func (osFS) Remove(path string) error { return os.Remove(path) }
 
 func (osFS) List(dir, pattern string) ([]string, error) {
-	return filepath.Glob(filepath.Join(dir, pattern))
+	return filesIn(dir, pattern)
+}
+
+// filesIn returns the paths of a directory's files whose name fits a pattern, in order; none if there is no such directory. The directory's own path may have any
+// letters, also those that mean something in a pattern.
+func filesIn(dir, pattern string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, entry := range entries {
+		fits, err := filepath.Match(pattern, entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		if fits {
+			paths = append(paths, filepath.Join(dir, entry.Name()))
+		}
+	}
+	return paths, nil
 }
 
 func (osFS) SyncDir(path string) error { return syncDir(path) }

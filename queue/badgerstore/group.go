@@ -39,11 +39,14 @@ type intake struct {
 // maxGroup bounds the bytes of one write.
 const maxGroup = 8 << 20
 
+// mostInGroup is maxGroup or, where segments are smaller, what one has room for.
+func (s *Store) mostInGroup() int { return int(min(maxGroup, s.o.SegmentSize-segmentHeader)) }
+
 // join adds the events of one commit to the group that collects. The caller holds s.mu.
 func (s *Store) join(pends []*pending, bytes int) *group {
 	in := &s.intake
 	var g *group
-	if n := len(in.groups); n > 0 && in.groups[n-1].bytes+bytes <= maxGroup {
+	if n := len(in.groups); n > 0 && in.groups[n-1].bytes+bytes <= s.mostInGroup() {
 		g = in.groups[n-1]
 	} else {
 		in.number++

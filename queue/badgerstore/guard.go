@@ -161,7 +161,7 @@ func (s *Store) setAside(tables []string, m badger.Manifest) error {
 // ones were replaced by a compaction.
 func (s *Store) dropAside() error {
 	dir := filepath.Join(s.dir, orphanDir)
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	tables, err := filesIn(dir, "*.sst")
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (s *Store) keepManifest() error {
 	if err := replaceFile(filepath.Join(dir, name), now); err != nil {
 		return err
 	}
-	old, err := filepath.Glob(filepath.Join(dir, "MANIFEST.0*"))
+	old, err := filesIn(dir, "MANIFEST.0*")
 	if err != nil {
 		return err
 	}

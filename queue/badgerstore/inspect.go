@@ -11,21 +11,32 @@ import (
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
-// current waits until a snapshot shows everything that was decided before, and returns it. The caller gives it back.
-func (s *Store) current(ctx context.Context) (*snapshot, error) {
+// current begins a call that reads what was decided before it. It waits until a snapshot shows that, and returns it. done ends the call.
+func (s *Store) current(ctx context.Context) (sn *snapshot, done func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := s.usable(); err != nil {
-		return nil, err
+	if err := s.enter(); err != nil {
+		return nil, nil, err
 	}
 	// On a disk without room nothing is written; what is in the database can be looked at all the same.
 	if !s.disk.stopped() {
 		if err := s.flush(ctx); err != nil {
-			return nil, err
+			s.leave()
+			return nil, nil, err
 		}
 	}
-	return s.snaps.get(), nil
+	sn, done = s.look()
+	return sn, done, nil
+}
+
+// look returns the newest snapshot to a call that has begun. done gives it back and ends the call.
+func (s *Store) look() (sn *snapshot, done func()) {
+	sn = s.snaps.get()
+	return sn, func() {
+		s.snaps.put(sn)
+		s.leave()
+	}
 }
 
 // Event implements [queue.Inspector].
@@ -33,9 +44,10 @@ func (s *Store) Event(ctx context.Context, id queue.ID) (*queue.Event, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("event: %w", err)
 	}
-	if err := s.usable(); err != nil {
+	if err := s.enter(); err != nil {
 		return nil, fmt.Errorf("event: %w", err)
 	}
+	defer s.leave()
 	ev, _, err := s.event(uint64(id))
 	if err != nil {
 		return nil, fmt.Errorf("event %s: %w", id, err)
@@ -45,11 +57,11 @@ func (s *Store) Event(ctx context.Context, id queue.ID) (*queue.Event, error) {
 
 // Deliveries implements [queue.Inspector].
 func (s *Store) Deliveries(ctx context.Context, id queue.ID) ([]queue.Delivery, error) {
-	sn, err := s.current(ctx)
+	sn, done, err := s.current(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("deliveries of %s: %w", id, err)
 	}
-	defer s.snaps.put(sn)
+	defer done()
 	e, err := sn.event(uint64(id), false)
 	if err != nil {
 		return nil, fmt.Errorf("deliveries of %s: %w", id, err)
@@ -124,11 +136,11 @@ func (l *lane) leased(seq uint64) bool {
 // Attempts implements [queue.Inspector].
 func (s *Store) Attempts(ctx context.Context, id queue.ID, destination string) ([]queue.Attempt, error) {
 	doing := fmt.Sprintf("attempts of %s for %q", id, destination)
-	sn, err := s.current(ctx)
+	sn, done, err := s.current(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	defer s.snaps.put(sn)
+	defer done()
 	seq := uint64(id)
 	e, err := sn.event(seq, false)
 	if err != nil {

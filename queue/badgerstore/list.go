@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 
@@ -31,7 +30,7 @@ func (s *Store) Events(ctx context.Context, f queue.Filter) (queue.Page, error) 
 
 // list collects a page.
 func (s *Store) list(ctx context.Context, f *queue.Filter) (*pager, error) {
-	if _, err := path.Match(f.Type, ""); err != nil {
+	if _, err := queue.MatchType(f.Type, ""); err != nil {
 		return nil, fmt.Errorf("type %q: %w", f.Type, err)
 	}
 	before := ^uint64(0)
@@ -45,11 +44,11 @@ func (s *Store) list(ctx context.Context, f *queue.Filter) (*pager, error) {
 		f.Limit = defaultPage
 	}
 	f.Limit = min(f.Limit, maxPage)
-	sn, err := s.current(ctx)
+	sn, done, err := s.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer s.snaps.put(sn)
+	defer done()
 	p := &pager{ctx: ctx, s: s, sn: sn, f: f}
 	if !f.Until.IsZero() {
 		before = min(before, s.seqAt(sn, nanos(f.Until)+clockSlack))
@@ -151,7 +150,7 @@ func (p *pager) matchesEvent(e *stored) bool {
 	if f.Type == "" {
 		return true
 	}
-	ok, err := path.Match(f.Type, e.Type)
+	ok, err := queue.MatchType(f.Type, e.Type)
 	return ok && err == nil
 }
 

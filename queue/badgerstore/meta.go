@@ -23,9 +23,10 @@ func (s *Store) PutMeta(ctx context.Context, key string, value []byte) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("put metadata: %w", err)
 	}
-	if err := s.usable(); err != nil {
+	if err := s.enter(); err != nil {
 		return fmt.Errorf("put metadata: %w", err)
 	}
+	defer s.leave()
 	o := &op{done: make(chan error, 1)}
 	if value == nil {
 		o.bury(userKey(key))
@@ -44,11 +45,11 @@ func (s *Store) PutMeta(ctx context.Context, key string, value []byte) error {
 
 // Meta implements [queue.Metadata].
 func (s *Store) Meta(ctx context.Context, key string) (value []byte, err error) {
-	sn, err := s.reading(ctx)
+	sn, done, err := s.reading(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
-	defer s.snaps.put(sn)
+	defer done()
 	err = sn.read(userKey(key), func(raw []byte) (err error) {
 		value, err = userValue(key, raw)
 		return err
@@ -61,11 +62,11 @@ func (s *Store) Meta(ctx context.Context, key string) (value []byte, err error) 
 
 // ListMeta implements [queue.Metadata]. It lists a snapshot, so fn may use the store.
 func (s *Store) ListMeta(ctx context.Context, prefix, after string, fn func(key string, value []byte) bool) error {
-	sn, err := s.reading(ctx)
+	sn, done, err := s.reading(ctx)
 	if err != nil {
 		return fmt.Errorf("list metadata: %w", err)
 	}
-	defer s.snaps.put(sn)
+	defer done()
 	from := userKey(prefix)
 	if after >= prefix {
 		from = append(userKey(after), 0)
@@ -104,13 +105,14 @@ func userValue(key string, raw []byte) ([]byte, error) {
 	return append([]byte{}, value...), nil
 }
 
-// reading returns the newest snapshot, unless the store cannot be read. The caller gives it back.
-func (s *Store) reading(ctx context.Context) (*snapshot, error) {
+// reading begins a call that reads the newest snapshot. done ends it.
+func (s *Store) reading(ctx context.Context) (sn *snapshot, done func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := s.usable(); err != nil {
-		return nil, err
+	if err := s.enter(); err != nil {
+		return nil, nil, err
 	}
-	return s.snaps.get(), nil
+	sn, done = s.look()
+	return sn, done, nil
 }

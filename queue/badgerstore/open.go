@@ -42,8 +42,10 @@ func newStore(dir string, o Options) *Store {
 		claims:  recentClaims{young: map[[16]byte]*pending{}},
 		buckets: claimBuckets{most: bucketClaims},
 		intake:  intake{sources: map[string]*sourceRow{}},
+		calls:   calls{ended: make(chan struct{})},
 		closed:  make(chan struct{}), quit: make(chan struct{}),
 	}
+	s.life, s.endLife = context.WithCancel(context.Background())
 	s.metaBuried.Store(true)
 	s.disk = newDiskGuard(dir, &s.o)
 	return s
@@ -227,6 +229,7 @@ func (s *Store) abandon() error {
 	if s.closing.Swap(true) {
 		return nil
 	}
+	s.endLife()
 	close(s.closed)
 	if s.lock == nil {
 		return nil

@@ -22,6 +22,10 @@ func (s *Store) Cancel(ctx context.Context, event queue.ID, destination string) 
 
 // carryOut decides about a delivery and returns when that is durable. what names it in errors.
 func (s *Store) carryOut(ctx context.Context, what string, event queue.ID, destination string, fn func(*target) (*op, bool)) error {
+	if err := s.enter(); err != nil {
+		return fmt.Errorf("%s %s for %q: %w", what, event, destination, err)
+	}
+	defer s.leave()
 	done, err := s.decide(ctx, event, destination, fn)
 	if err != nil {
 		return fmt.Errorf("%s %s for %q: %w", what, event, destination, err)

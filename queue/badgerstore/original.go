@@ -11,11 +11,11 @@ import (
 // Original implements [queue.Finder].
 func (s *Store) Original(ctx context.Context, source, dedupKey string) (queue.ID, error) {
 	hash := claimHash(source, dedupKey)
-	sn, err := s.current(ctx)
+	sn, done, err := s.current(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("original of a dedup key: %w", err)
 	}
-	defer s.snaps.put(sn)
+	defer done()
 	for _, b := range s.buckets.all() { // newest first
 		if !b.filter.mayHold(&hash) {
 			continue

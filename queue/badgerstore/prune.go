@@ -57,6 +57,9 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 			more = false
 			break
 		}
+		if advance && x.verdict == ahead {
+			more = false // a few at a time: it may be this clock that is wrong
+		}
 		if advance {
 			s.hand.next = seq + 1
 		}

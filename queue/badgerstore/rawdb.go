@@ -103,7 +103,7 @@ func (db *rawDB) openKeys(key []byte) error {
 
 // numbered returns the files with an extension by their number.
 func (db *rawDB) numbered(ext string) (map[uint64]string, error) {
-	paths, err := filepath.Glob(filepath.Join(db.dir, "*"+ext))
+	paths, err := filesIn(db.dir, "*"+ext)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (db *rawDB) openTables(named map[uint64]uint64, known, all bool) error {
 	if !all {
 		return nil
 	}
-	aside, err := filepath.Glob(filepath.Join(filepath.Dir(db.dir), orphanDir, "*.sst"))
+	aside, err := filesIn(filepath.Join(filepath.Dir(db.dir), orphanDir), "*.sst")
 	for _, path := range aside {
 		db.unnamed(path)
 		db.openTable(path, 0, false)

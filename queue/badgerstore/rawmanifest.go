@@ -50,7 +50,7 @@ func isPrefix(path string, end int64, whole string) bool {
 // empty reports whether there is nothing that a manifest would have to name.
 func (db *rawDB) empty() bool {
 	for _, pattern := range []string{"*.sst", "*.vlog"} {
-		if found, err := filepath.Glob(filepath.Join(db.dir, pattern)); err != nil || len(found) > 0 {
+		if found, err := filesIn(db.dir, pattern); err != nil || len(found) > 0 {
 			return false
 		}
 	}

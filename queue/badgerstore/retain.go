@@ -28,11 +28,12 @@ type stragglerHand struct {
 
 // Maintain implements [queue.Maintainer].
 func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) (pruned int, err error) {
-	s.maintaining.Lock()
-	defer s.maintaining.Unlock()
-	if err := s.usable(); err != nil {
+	if err := s.enter(); err != nil {
 		return 0, fmt.Errorf("maintain: %w", err)
 	}
+	defer s.leave()
+	s.maintaining.Lock()
+	defer s.maintaining.Unlock()
 	if s.disk.stopped() {
 		return 0, nil
 	}
@@ -78,6 +79,7 @@ type verdict uint8
 
 const (
 	tooYoung verdict = iota // and so are all after it
+	ahead                   // it seems to come from the future, because the clock was ahead; that says nothing of those after it
 	keep
 	expired
 )
@@ -108,10 +110,14 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 	}
 	keepFor, since, open := r.Delivered, int64(0), e == nil
 	if e != nil {
-		since = nanos(e.ReceivedAt)
+		since = happened(nanos(e.ReceivedAt), now)
 		x.size = int64(e.size) + recordRest
 		open = len(e.deliveries) > 0
-		if r.Delivered > 0 && now.Sub(e.ReceivedAt) <= r.Delivered {
+		switch {
+		case r.Delivered <= 0:
+		case fromFuture(nanos(e.ReceivedAt), now):
+			x.verdict = ahead
+		case now.Sub(e.ReceivedAt) <= r.Delivered:
 			x.verdict = tooYoung
 		}
 	}
@@ -132,7 +138,7 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 		if lr.r.state == queue.StateDead {
 			keepFor = r.Dead
 		}
-		since = max(since, lr.r.settledAt)
+		since = max(since, happened(lr.r.settledAt, now))
 		x.attempts = x.attempts || lr.r.attempts > 1
 	}
 	if e != nil && settled < len(e.deliveries) || open && len(x.records) == 0 || keepFor <= 0 {
@@ -142,6 +148,17 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 		x.verdict = expired
 	}
 	return x, nil
+}
+
+// fromFuture reports whether something has a time that a clock gave which was ahead. What came since now was read is none of that.
+func fromFuture(at int64, now time.Time) bool { return at > nanos(now)+clockSlack }
+
+// happened returns when something happened: what seems to come from the future a second ago, so that it is young, and old enough where room is short.
+func happened(at int64, now time.Time) int64 {
+	if fromFuture(at, now) {
+		return nanos(now.Add(-time.Second))
+	}
+	return at
 }
 
 // changing reports whether something about a delivery is decided and not visible yet.

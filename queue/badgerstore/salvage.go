@@ -24,7 +24,8 @@ type SalvageReport struct {
 	Unlisted  uint64 `json:"unlisted"`  // of the events: those whose row in the database is lost, and that were found in the journal or the value log
 	Uncertain uint64 `json:"uncertain"` // of the pending deliveries: those whose state could not be read, which may have been delivered before
 
-	Missing   uint64      `json:"missing"` // events that the store has counted and of which nothing is left
+	Missing   uint64      `json:"missing"`   // events that the store has counted and of which nothing is left
+	Uncounted bool        `json:"uncounted"` // the store has lost its newest part or its bookkeeping: there may be more missing
 	LostCount uint64      `json:"lost_count"`
 	Lost      []LostEvent `json:"lost"` // at most 10000
 }
@@ -158,7 +159,8 @@ func (v *salvage) survey(o *Options) error {
 	for seq := range v.copies.found {
 		v.last = max(v.last, seq)
 	}
-	checkHighWater(v.from, v.last, v.meta.applied.commits, source)
+	complete := checkHighWater(v.from, max(v.last, v.meta.applied.seq), v.meta.applied.commits, source)
+	v.report.Uncounted = !complete || v.meta.applied.seq == 0
 	if v.db.damaged || !source.soundSoFar() {
 		return v.copies.readValues(v.db, v.known)
 	}

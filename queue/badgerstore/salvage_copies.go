@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -80,7 +79,7 @@ func (c *copies) read(seq uint64) ([]byte, bool) {
 // readJournal notes the events in all files of the journal; those above applied were acknowledged and are nowhere else.
 func (c *copies) readJournal(dir string, key []byte, applied uint64) error {
 	for _, pattern := range []string{journalPattern, freePattern} {
-		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		paths, err := filesIn(dir, pattern)
 		if err != nil {
 			return err
 		}

@@ -14,9 +14,10 @@ func (s *Store) Settle(ctx context.Context, settlements []queue.Settlement) ([]e
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
-	if err := s.usable(); err != nil {
+	if err := s.enter(); err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
+	defer s.leave()
 	lost := make([]error, len(settlements))
 	for i := range settlements {
 		var err error

@@ -11,11 +11,11 @@ import (
 
 // Stats implements [queue.Inspector].
 func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
-	sn, err := s.reading(ctx)
+	_, done, err := s.reading(ctx)
 	if err != nil {
 		return queue.Stats{}, fmt.Errorf("stats: %w", err)
 	}
-	defer s.snaps.put(sn)
+	defer done()
 	free, used := s.disk.spaces()
 	stats := queue.Stats{
 		Sources:      map[string]queue.SourceStats{},

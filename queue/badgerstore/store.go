@@ -25,6 +25,7 @@
 package badgerstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -58,6 +59,9 @@ type Store struct {
 
 	failure atomic.Pointer[error] // why the store can no longer be used
 	closing atomic.Bool
+	calls   calls
+	life    context.Context // ends when Close begins
+	endLife context.CancelFunc
 	closed  chan struct{} // closed when Close is done
 	closeAs error
 
@@ -145,6 +149,8 @@ func (s *Store) Close() error {
 		return s.closeAs
 	}
 	defer close(s.closed)
+	s.endLife()
+	s.calls.end()
 	s.waitForLeader()
 	close(s.quit)
 	s.wg.Wait() // the last marks are queued

@@ -70,7 +70,7 @@ func (b *zoneBuilder) step() (busy bool, err error) {
 	if b.zone == 0 {
 		return b.pick(sn), nil
 	}
-	if err := b.read(sn); err != nil {
+	if err := guarded(func() error { return b.read(sn) }); err != nil {
 		b.zone = 0 // it stays without rows until the store is opened again
 		return false, err
 	}

@@ -1,9 +1,8 @@
 package badgerstore
 
 import (
-	"path"
-
 	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // zoneFilter leaves out what a filter surely does not let through, going back.
@@ -138,7 +137,7 @@ func (z *zone) hasType(glob string) bool {
 		return true
 	}
 	for _, name := range z.types.names {
-		if ok, err := path.Match(glob, name); ok || err != nil {
+		if ok, err := queue.MatchType(glob, name); ok || err != nil {
 			return true
 		}
 	}

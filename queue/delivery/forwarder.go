@@ -51,12 +51,16 @@ type Result struct {
 	// Permanent makes the delivery dead at once: no later attempt can succeed (a transform that fails, a body that cannot be built).
 	Permanent bool
 
+	// Unreached says that the attempt failed before it came to the application (an enrichment that got no answer): the failure is retried like any other, but
+	// the breaker and the pace do not go by it.
+	Unreached bool
+
 	// Latency is how long the application took, if that is less than the whole attempt (an enrichment went before); 0: the whole attempt.
 	// Automatic concurrency goes by it.
 	Latency time.Duration
 }
 
-// The classes of failure that the engine itself gives. A forwarder adds "dial", "dns", "tls", "reset", "truncated", "transform" and "enrich".
+// The classes of failure that the engine itself gives. A forwarder adds "dial", "dns", "tls", "reset", "truncated", "protocol", "transform", "enrich" and "header".
 const (
 	ClassStatus   = "status"
 	ClassRedirect = "redirect"

@@ -97,12 +97,12 @@ func (p *Policy) judge(r Result) verdict {
 	return v
 }
 
-// healthOf says what an attempt tells about the application: one that refuses an event for good is well, and so is one whose event could not be made up.
+// healthOf says what an attempt tells about the application: one that refuses an event for good is well, and one that was not asked may be.
 func healthOf(v verdict, r Result) health {
 	switch {
 	case v == verdictDeliver:
 		return healthGood
-	case r.Permanent && r.Status == 0:
+	case r.Unreached, r.Permanent && r.Status == 0:
 		return healthUnknown
 	case v == verdictDead:
 		return healthGood

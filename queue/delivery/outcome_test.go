@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func TestOutcomeOfAnAnswer(t *testing.T) {
 		"200 that broke off":          {Policy{}, Result{Status: 200, Class: "truncated"}, queue.StatePending, "truncated", healthBad},
 		"410 that broke off":          {Policy{}, Result{Status: 410, Class: "reset"}, queue.StatePending, "reset", healthBad},
 		"transform":                   {Policy{}, Result{Class: "transform", Permanent: true}, queue.StateDead, "transform", healthUnknown},
+		"enrichment":                  {Policy{}, Result{Class: "enrich", Unreached: true}, queue.StatePending, "enrich", healthUnknown},
 		"class of the status is told": {Policy{}, Result{Status: 410, Class: "status"}, queue.StateDead, "status", healthGood},
 		"rule of a class":             {rules, Result{Status: 404}, queue.StateDead, "status", healthGood},
 		"narrower beats class":        {rules, Result{Status: 429}, queue.StatePending, "status", healthBad},
@@ -76,6 +78,13 @@ func TestPolicyRefusesNonsense(t *testing.T) {
 		"park":        {Order: OrderPolicy{Park: -1}},
 		"rate":        {Rate: Rate{PerSecond: -1}},
 		"burst":       {Rate: Rate{Burst: 1}},
+		"no rate":     {Rate: Rate{PerSecond: math.NaN()}},
+		"all at once": {Rate: Rate{PerSecond: math.Inf(1)}},
+		"slow":        {Rate: Rate{PerSecond: 1e-10}},
+		"huge burst":  {Rate: Rate{PerSecond: 1, Burst: math.MaxInt}},
+		"no ratio":    {Breaker: BreakerPolicy{Ratio: math.NaN()}},
+		"for ever":    {Timeout: math.MaxInt64},
+		"open always": {Breaker: BreakerPolicy{Open: math.MaxInt64}},
 		"status":      {DeadOn: []StatusRule{{0, 99}}},
 		"range":       {RetryOn: []StatusRule{{500, 400}}},
 		"failures":    {Breaker: BreakerPolicy{Failures: -1}},

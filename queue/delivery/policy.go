@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -17,6 +18,10 @@ const (
 	DefaultBreakerMinimum  = 20
 
 	maxConcurrency = 10000
+	maxRate        = 1e6
+	minRate        = 1. / (24 * 60 * 60)        // one a day
+	maxBurstTime   = 365 * 24 * time.Hour       // in which a burst comes back
+	maxSpan        = 100 * 365 * 24 * time.Hour // no time is longer: a moment further away than time.Duration reaches would lie in the past
 )
 
 // Policy says when deliveries of one destination are attempted, and when one is given up. The zero value is the default policy.
@@ -107,16 +112,15 @@ func setDefault[T comparable](field *T, value T) {
 // Validate reports the first thing that makes no sense, in words for the one who configured it.
 func (p Policy) Validate() error {
 	switch {
-	case p.Timeout < 0:
-		return fmt.Errorf("timeout is negative: %s", p.Timeout)
+	case notSpan(p.Timeout):
+		return fmt.Errorf("timeout %s: want up to 100 years, and not less than 0", p.Timeout)
 	case p.Concurrency < 0 || p.Concurrency > maxConcurrency:
 		return fmt.Errorf("concurrency %d: want 1 to %d", p.Concurrency, maxConcurrency)
 	case p.Order.Park < 0:
 		return fmt.Errorf("park %d: want at least 1 attempt", p.Order.Park)
-	case p.Rate.PerSecond < 0 || p.Rate.Burst < 0 || p.Rate.PerSecond > 1e6:
-		return errors.New("rate: want up to 1000000 per second, and a burst that is not negative")
-	case p.Rate.PerSecond == 0 && p.Rate.Burst > 0:
-		return errors.New("rate: a burst without a rate")
+	}
+	if err := p.Rate.validate(); err != nil {
+		return fmt.Errorf("rate: %w", err)
 	}
 	for _, r := range slices.Concat(p.DeadOn, p.DeliverOn, p.RetryOn) {
 		if r.From < 100 || r.To > 599 || r.From > r.To {
@@ -132,13 +136,32 @@ func (p Policy) Validate() error {
 	return nil
 }
 
+// notSpan reports whether a time is negative or longer than any may be.
+func notSpan(d time.Duration) bool { return d < 0 || d > maxSpan }
+
+func (r Rate) validate() error {
+	switch {
+	case r.Burst < 0:
+		return fmt.Errorf("burst of %d: want at least 1", r.Burst)
+	case r.PerSecond == 0 && r.Burst > 0:
+		return errors.New("a burst without a rate")
+	case r.PerSecond == 0:
+		return nil
+	case math.IsNaN(r.PerSecond) || r.PerSecond < minRate || r.PerSecond > maxRate:
+		return fmt.Errorf("%g per second: want 1000000 per second at most, and one a day at least", r.PerSecond)
+	case float64(r.Burst)/r.PerSecond > maxBurstTime.Seconds():
+		return fmt.Errorf("burst of %d: it would take longer than a year to come back at this rate", r.Burst)
+	}
+	return nil
+}
+
 func (b BreakerPolicy) validate() error {
 	switch {
 	case b.Failures < 0:
 		return fmt.Errorf("%d failures: want at least 1", b.Failures)
-	case b.Open < 0, b.Window < 0, b.Minimum < 0:
-		return errors.New("a negative value")
-	case b.Ratio < 0 || b.Ratio > 1:
+	case notSpan(b.Open), notSpan(b.Window), b.Minimum < 0:
+		return errors.New("a negative value, or a time of more than 100 years")
+	case math.IsNaN(b.Ratio) || b.Ratio < 0 || b.Ratio > 1:
 		return fmt.Errorf("ratio %g: want 0 to 1", b.Ratio)
 	}
 	return nil

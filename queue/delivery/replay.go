@@ -55,13 +55,17 @@ type ReplayRequest struct {
 type ReplayEstimate struct {
 	Events     int  `json:"events"`
 	Deliveries int  `json:"deliveries"`
-	Complete   bool `json:"complete"` // false: there are more; counting stopped
+	UnderWay   int  `json:"under_way,omitempty"` // deliveries that would be left out, because an attempt of theirs is under way
+	Complete   bool `json:"complete"`            // false: there are more; counting stopped
 
 	Destinations map[string]int `json:"destinations,omitempty"` // deliveries by where they would go
 }
 
-// add counts what one event would put back.
-func (e *ReplayEstimate) add(steps []replayStep) {
+// add counts what one event with these deliveries would put back.
+func (e *ReplayEstimate) add(steps []replayStep, deliveries []queue.Delivery) {
+	all := len(steps)
+	steps = slices.DeleteFunc(steps, func(s replayStep) bool { return s.underWay(deliveries) })
+	e.UnderWay += all - len(steps)
 	if len(steps) == 0 {
 		return
 	}
@@ -96,6 +100,8 @@ type ReplayJob struct {
 	Events   int            `json:"events"`   // looked at
 	Replayed int            `json:"replayed"` // deliveries put back
 	Skipped  int            `json:"skipped"`  // events that were gone, damaged, or had nothing to put back
+
+	UnderWay int `json:"under_way,omitempty"` // deliveries left out, because an attempt of theirs was under way: a second one would have run beside it
 }
 
 // Replay starts a replay job. The job's estimate is what it would put back now. Errors: ErrReplayRequest, ErrUnknownDestination, ErrTooManyReplays,
@@ -132,7 +138,7 @@ func (e *Engine) EstimateReplay(ctx context.Context, r ReplayRequest) (ReplayEst
 			return ReplayEstimate{}, fmt.Errorf("estimate of a replay: %w", err)
 		}
 		for _, event := range page {
-			estimate.add(r.plan(event.deliveries))
+			estimate.add(r.plan(event.deliveries), event.deliveries)
 		}
 		if more == nil {
 			estimate.Complete = true
@@ -220,6 +226,22 @@ type replayStep struct {
 	destination string
 	orderKey    string
 	cancel      []string // destinations
+}
+
+// stepEnd is what became of a step.
+type stepEnd uint8
+
+const (
+	stepGone     stepEnd = iota // the event is not there any more
+	stepUnderWay                // an attempt is under way: what it brings shows whether there is anything to repeat
+	stepDone
+)
+
+// underWay reports whether an attempt of what the step is about is under way, where the event has these deliveries.
+func (s *replayStep) underWay(deliveries []queue.Delivery) bool {
+	return slices.ContainsFunc(deliveries, func(d queue.Delivery) bool {
+		return d.State == queue.StateDelivering && (d.Destination == s.destination || slices.Contains(s.cancel, d.Destination))
+	})
 }
 
 // plan says what to do with an event that has these deliveries.

@@ -152,46 +152,56 @@ func (j *replayRun) replay(event replayEvent) bool {
 	if !event.gone {
 		steps = request.plan(event.deliveries)
 	}
-	done := 0
+	replayed, underWay := 0, 0
 	for _, step := range steps {
 		if !j.throttle() {
 			return false
 		}
-		found := false
+		var end stepEnd
 		if !j.try(func() (err error) {
-			found, err = j.step(event.id, step)
+			end, err = j.step(event.id, step)
 			return err
 		}) {
 			return false
 		}
-		if found {
-			done++
+		switch end {
+		case stepDone:
+			replayed++
+		case stepUnderWay:
+			underWay++
 		}
 	}
-	return j.progress(event, done)
+	return j.progress(event, replayed, underWay)
 }
 
-// step puts one delivery back. It is false if the event is gone.
-func (j *replayRun) step(id queue.ID, step replayStep) (bool, error) {
+// step puts one delivery back. The page with its event was read a while ago, so that it looks anew for what is under way.
+func (j *replayRun) step(id queue.ID, step replayStep) (stepEnd, error) {
 	e, key := j.replays.engine, step.orderKey
+	deliveries, err := e.Store.(queue.Inspector).Deliveries(j.ctx, id)
+	if err != nil {
+		return stepGone, unlessGone(err)
+	}
+	if step.underWay(deliveries) {
+		return stepUnderWay, nil
+	}
 	if step.destination == j.record.Request.ToDestination {
 		if t := e.target(step.destination); t != nil && t.OrderKey != nil {
 			event, err := e.Store.(queue.Inspector).Event(j.ctx, id)
 			if err != nil {
-				return false, unlessGone(err)
+				return stepGone, unlessGone(err)
 			}
 			key = t.OrderKey(event)
 		}
 	}
 	if err := e.Store.Replay(j.ctx, id, step.destination, key); err != nil {
-		return false, unlessGone(err)
+		return stepGone, unlessGone(err)
 	}
 	for _, old := range step.cancel {
 		if err := e.Store.Cancel(j.ctx, id, old); unlessGone(err) != nil {
-			return true, err
+			return stepDone, err
 		}
 	}
-	return true, nil
+	return stepDone, nil
 }
 
 // unlessGone drops errors that mean that there is nothing to replay any more.
@@ -220,11 +230,12 @@ func (j *replayRun) throttle() bool {
 }
 
 // progress notes that an event is done, and stores that from time to time; false means that the job ends.
-func (j *replayRun) progress(event replayEvent, replayed int) bool {
+func (j *replayRun) progress(event replayEvent, replayed, underWay int) bool {
 	j.mu.Lock()
 	r := &j.record
 	r.Events++
 	r.Replayed += replayed
+	r.UnderWay += underWay
 	if replayed == 0 {
 		r.Skipped++
 	}

@@ -149,12 +149,18 @@ func (s *replays) cancel(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: %q", ErrNoReplay, id)
 	}
 	if !j.close(ReplayCancelled, s.engine.Clock.Now().UTC()) {
-		return fmt.Errorf("%w: %q has ended", ErrNoReplay, id)
+		return replayEnded(id)
 	}
 	j.stop()
 	j.log("replay was cancelled")
 	return j.save(ctx)
 }
+
+// replayEnded is the error for a replay that is none any more; it is an ErrNoReplay.
+type replayEnded string
+
+func (id replayEnded) Error() string     { return fmt.Sprintf("replay %q has ended already", string(id)) }
+func (replayEnded) Is(target error) bool { return target == ErrNoReplay }
 
 func (s *replays) get(id string) (ReplayJob, error) {
 	s.mu.Lock()

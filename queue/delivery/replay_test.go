@@ -263,3 +263,35 @@ func TestReplayRefusesNonsense(t *testing.T) {
 		}
 	})
 }
+
+// TestReplayLeavesAttemptsAlone replays a delivery while an attempt of it is under way: a second one would run beside it. It is counted, and its lease stays.
+func TestReplayLeavesAttemptsAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		a, ids := dead(r, 1)
+		defer r.close()
+		a.set(func(context.Context, *Try) Result {
+			<-time.After(5 * time.Second)
+			return Result{Status: 200}
+		})
+		ids = append(ids, r.enqueue("app"))
+		synctest.Wait()
+		r.wantState(ids[1], "app", queue.StateDelivering)
+		job := r.replay(ReplayRequest{IDs: ids})
+		if want := (ReplayEstimate{Events: 1, Deliveries: 1, UnderWay: 1, Complete: true, Destinations: map[string]int{"app": 1}}); !reflect.DeepEqual(job.Estimate, want) {
+			t.Errorf("estimate %+v, want %+v", job.Estimate, want)
+		}
+		sleep(time.Second)
+		r.wantJob(job.ID, ReplayDone, 2, 1, 1)
+		if done, err := r.engine.ReplayStatus(job.ID); done.UnderWay != 1 || err != nil {
+			t.Errorf("job %+v, %v, want one delivery under way", done, err)
+		}
+		sleep(2 * time.Minute)
+		for _, id := range ids {
+			r.wantState(id, "app", queue.StateDelivered)
+		}
+		if a.count() != 3 { // one that failed, and one for each event
+			t.Errorf("%d attempts, want 3", a.count())
+		}
+	})
+}

@@ -60,6 +60,8 @@ func (e Exponential) Validate() error {
 		return fmt.Errorf("first delay %s: want more than 0", e.First)
 	case e.Cap < e.First:
 		return fmt.Errorf("cap %s is less than the first delay %s", e.Cap, e.First)
+	case e.Cap > maxSpan || e.Total > maxSpan:
+		return errors.New("a time of more than 100 years")
 	case e.Total < 0 || e.Total > 0 && e.Total < e.First:
 		return fmt.Errorf("total %s is less than the first delay %s", e.Total, e.First)
 	case e.Multiplier != 0 && (e.Multiplier < 1 || e.Multiplier > 1000 || math.IsNaN(e.Multiplier)):
@@ -91,8 +93,8 @@ func (s Schedule) Validate() error {
 	if len(s.Delays) == 0 {
 		return errors.New("a schedule without delays")
 	}
-	if i := slices.IndexFunc(s.Delays, func(d time.Duration) bool { return d < 0 }); i >= 0 {
-		return fmt.Errorf("delay %s is negative", s.Delays[i])
+	if i := slices.IndexFunc(s.Delays, notSpan); i >= 0 {
+		return fmt.Errorf("delay %s: want up to 100 years, and not less than 0", s.Delays[i])
 	}
 	if s.Jitter < 0 || s.Jitter > 1 || math.IsNaN(s.Jitter) {
 		return fmt.Errorf("jitter %g: want 0 to 1", s.Jitter)
@@ -167,8 +169,8 @@ func (p RetryPolicy) Validate() error {
 	if p.MaxAttempts < 0 {
 		return fmt.Errorf("maximum of %d attempts: want at least 1", p.MaxAttempts)
 	}
-	if p.MaxAge < 0 {
-		return fmt.Errorf("maximum age %s is negative", p.MaxAge)
+	if notSpan(p.MaxAge) {
+		return fmt.Errorf("maximum age %s: want up to 100 years, and not less than 0", p.MaxAge)
 	}
 	if p.Backoff == nil {
 		return nil

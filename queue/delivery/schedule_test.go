@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -153,6 +154,12 @@ func TestRetryPolicyRefusesNonsense(t *testing.T) {
 		"jitter over 1":     {Backoff: Schedule{Delays: []time.Duration{1}, Jitter: 1.5}},
 		"negative attempts": {MaxAttempts: -1},
 		"negative age":      {MaxAge: -1},
+		"age for ever":      {MaxAge: math.MaxInt64},
+		"endless delay":     {Backoff: Schedule{Delays: []time.Duration{math.MaxInt64}}},
+		"endless cap":       {Backoff: Exponential{First: time.Second, Cap: math.MaxInt64}},
+		"endless total":     {Backoff: Exponential{First: time.Second, Cap: time.Second, Total: math.MaxInt64}},
+		"no multiplier":     {Backoff: Exponential{First: time.Second, Cap: time.Hour, Multiplier: math.NaN()}},
+		"no jitter":         {Backoff: Schedule{Delays: []time.Duration{1}, Jitter: math.NaN()}},
 	}
 	for name, policy := range bad {
 		if policy.Validate() == nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 
@@ -67,7 +66,7 @@ func (s *Store) Attempts(ctx context.Context, id queue.ID, destination string) (
 
 // Events implements [queue.Inspector]. The cursor is the id of the last event that was looked at.
 func (s *Store) Events(ctx context.Context, f queue.Filter) (queue.Page, error) {
-	if _, err := path.Match(f.Type, ""); err != nil {
+	if _, err := queue.MatchType(f.Type, ""); err != nil {
 		return queue.Page{}, fmt.Errorf("events: type %q: %w", f.Type, err)
 	}
 	before := ^uint64(0)
@@ -118,7 +117,7 @@ func matches(e *event, f *queue.Filter) bool {
 	}
 	if f.Type != "" {
 		// The pattern was checked before.
-		if ok, _ := path.Match(f.Type, e.Event.Type); !ok {
+		if ok, _ := queue.MatchType(f.Type, e.Event.Type); !ok {
 			return false
 		}
 	}

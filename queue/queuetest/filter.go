@@ -75,7 +75,7 @@ func filterEvents(e *env) {
 	check(queue.Filter{EventID: "id3"}, func(ev queue.Event) bool { return ev.EventID == "id3" })
 	check(queue.Filter{Type: "invoice.paid"}, func(ev queue.Event) bool { return ev.Type == "invoice.paid" })
 	check(queue.Filter{Type: "invoice.*"}, func(ev queue.Event) bool { return ev.Type == "invoice.paid" || ev.Type == "invoice.failed" })
-	check(queue.Filter{Type: "*"}, func(ev queue.Event) bool { return ev.Type != "a/b" })
+	check(queue.Filter{Type: "*"}, func(ev queue.Event) bool { return true })
 	check(queue.Filter{Type: "a/*"}, func(ev queue.Event) bool { return ev.Type == "a/b" })
 	check(queue.Filter{Since: middle}, func(ev queue.Event) bool { return !ev.ReceivedAt.Before(middle) })
 	check(queue.Filter{Until: middle}, func(ev queue.Event) bool { return ev.ReceivedAt.Before(middle) })
