@@ -24,6 +24,7 @@ type attempt struct {
 	at        time.Time // time of signing
 	timestamp string    // as it came
 	keyID     string    // which key the request says it was signed with
+	content   *Template // that the signature fits
 	key       *key      // the key being tried
 	secrets   []Secret  // all live ones
 

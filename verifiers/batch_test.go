@@ -52,7 +52,7 @@ func TestBatchOfOneObject(t *testing.T) {
 	if err != nil || len(ids) != 1 || ids[0].Type != "single" || ids[0].Body != nil {
 		t.Errorf("an object is split into %+v: %v", ids, err)
 	}
-	for _, body := range []string{`"text"`, "1", "", "a=1"} {
+	for _, body := range []string{`"text"`, "1", "", "a=1", `[{"id":"1"},{"id":`, `{"id":"1"`} {
 		if _, err := p.Identify(postForm(body), true); !errors.Is(err, verifiers.ErrUnreadable) {
 			t.Errorf("%q: %v, expected ErrUnreadable", body, err)
 		}

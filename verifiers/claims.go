@@ -38,7 +38,7 @@ func fitsAlgorithm(k crypto.PublicKey, alg string) bool {
 // checkClaims checks what a verified token says.
 func (s *jwtScheme) checkClaims(a *attempt, payload []byte) error {
 	claims := gjson.ParseBytes(payload)
-	if !gjson.ValidBytes(payload) || !claims.IsObject() {
+	if !ValidJSON(payload) || !claims.IsObject() {
 		return fmt.Errorf("%w: claims are not a JSON object", ErrMalformed)
 	}
 	if err := s.checkTimes(a.r.At, claims); err != nil {
@@ -208,7 +208,9 @@ func (s *jwtScheme) payload(a *attempt) ([]byte, error) {
 		claims["iat"], claims["exp"] = a.at.Unix(), a.at.Add(issuedFor).Unix()
 		for name, t := range s.claims {
 			v := t.string(a)
-			if v == "*" {
+			if _, has := claims[name]; v == "*" && has {
+				continue // as the body says
+			} else if v == "*" {
 				v = cmp.Or(a.id, rand.Text())
 			}
 			switch v {

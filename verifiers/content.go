@@ -45,7 +45,7 @@ func (p *Provider) compileContent() error {
 			return fieldError(field, "%q covers nothing of the request: expected {body} or parts of it", text)
 		}
 		if t.uses(placeTimestamp) && !p.hasTimestamp() {
-			return fieldError(field, "{timestamp}: expected timestamp, or {timestamp} in signature.format, to say where it is")
+			return fieldError(field, "{timestamp}: expected timestamp, or {timestamp} in format, to say where it is")
 		}
 		if t.uses(placeID) && p.spec.MessageID == "" {
 			return fieldError(field, "{id}: expected message_id to say where it is")
@@ -92,7 +92,7 @@ func (s *contentScheme) try(a *attempt, keys func(func(int, *key) bool)) (Proof,
 			a.key = k
 			for _, t := range s.p.content {
 				if matched = s.algo.match(a, t, k); matched >= 0 {
-					proof.SecretIndex = i
+					proof.SecretIndex, a.content = i, t
 					return true
 				}
 			}

@@ -25,7 +25,8 @@ func (s *Spec) Needs() Needs {
 	n := Needs{Unsigned: s.Scheme == SchemeNone, KeyFetcher: s.KeySource != nil || (s.JWT != nil && len(s.JWT.JKU) > 0)}
 	if !n.Unsigned {
 		n.Secret = s.secretKind()
-		n.SecretOptional = n.KeyFetcher || (s.JWT != nil && s.JWT.X5C != nil && s.JWT.X5C.Root != "")
+		n.KeyAddress = s.keyAddressParam()
+		n.SecretOptional = n.KeyFetcher && n.KeyAddress == "" || (s.JWT != nil && s.JWT.X5C != nil && s.JWT.X5C.Root != "")
 	}
 	for _, h := range s.Handshakes {
 		n.SecretByHandshake = n.SecretByHandshake || h.StoreSecret != "" || h.Surface != ""

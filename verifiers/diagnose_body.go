@@ -38,11 +38,11 @@ var bodyChanges = []bodyChange{
 	{"as JSON indented by two blanks: something wrote the JSON anew", func(b []byte) []byte { return indentJSON(b, "  ") }},
 	{"as JSON indented by four blanks: something wrote the JSON anew", func(b []byte) []byte { return indentJSON(b, "    ") }},
 	{"as compact JSON with sorted keys: something wrote the JSON anew", sortedJSON},
+	{`with / as \/ (as PHP writes it): something unescaped it`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("/"), []byte(`\/`)) }},
+	{`with \/ as /: something escaped it`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`\/`), []byte("/")) }},
 	{`with characters beyond ASCII as \uXXXX: something unescaped them`, func(b []byte) []byte { out, _ := escapeNonASCII(b); return out }},
 	{`with \uXXXX as characters: something escaped them`, func(b []byte) []byte { return rewriteJSON(b, false) }},
 	{`with <, > and & as \uXXXX: something unescaped them`, func(b []byte) []byte { return rewriteJSON(b, true) }},
-	{`with / as \/ (as PHP writes it): something unescaped it`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("/"), []byte(`\/`)) }},
-	{`with \/ as /: something escaped it`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`\/`), []byte("/")) }},
 	{"in ISO 8859-1: something changed the charset to UTF-8", toLatin1},
 	{"in UTF-8: something changed the charset to ISO 8859-1", fromLatin1},
 	{"unpacked: it is still compressed", gunzip},
@@ -57,17 +57,19 @@ func (d *diagnostician) bodies() {
 	if d.p.sig.place == placeRaw {
 		return
 	}
+	var fits []byte // several changes may lead to one body: the first of them is the most particular
 	for _, c := range bodyChanges {
 		if d.exhausted() {
 			return
 		}
 		body := c.change(d.r.Body)
-		if body == nil || bytes.Equal(body, d.r.Body) {
+		if body == nil || bytes.Equal(body, d.r.Body) || fits != nil && bytes.Equal(body, fits) {
 			continue
 		}
 		r := *d.r
 		r.Body = body
 		if d.genuine(d.p, &r, d.secrets) {
+			fits = body
 			d.found("body", true, "the signature fits the body %s", c.what)
 		}
 	}
@@ -85,7 +87,7 @@ func (d *diagnostician) content() {
 
 // onlyJSON keeps changes of JSON away from what is none.
 func onlyJSON(b []byte, f func() []byte) []byte {
-	if !json.Valid(b) {
+	if !ValidJSON(b) {
 		return nil
 	}
 	return f()
@@ -99,14 +101,12 @@ func sortedJSON(b []byte) []byte {
 	return onlyJSON(b, func() []byte { return pretty.Ugly(pretty.PrettyOptions(b, &pretty.Options{SortKeys: true})) })
 }
 
+// maxIndented bounds what a body may become.
+const maxIndented = 32 << 20
+
 func indentJSON(b []byte, indent string) []byte {
-	return onlyJSON(b, func() []byte {
-		var out bytes.Buffer
-		if json.Indent(&out, b, "", indent) != nil {
-			return nil
-		}
-		return out.Bytes()
-	})
+	out, _ := IndentJSON(b, indent, maxIndented)
+	return out
 }
 
 // spacedJSON writes ", " and ": " between values.

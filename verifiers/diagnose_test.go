@@ -127,7 +127,11 @@ func TestDiagnoseBodies(t *testing.T) {
 		{"latin1", strings.ReplaceAll(diagnosedBody, "\u00e9", "\xe9"), "in UTF-8"},
 		{"compressed", packed.String(), "unpacked"},
 	} {
-		expectFinding(t, c.name, diagnosed(t, "github", "s", setBody(c.arrived), []string{"s"}), "body", c.text, true)
+		d := diagnosed(t, "github", "s", setBody(c.arrived), []string{"s"})
+		expectFinding(t, c.name, d, "body", c.text, true)
+		if len(d.Findings) != 1 {
+			t.Errorf("%s: one cause has several findings: %+v", c.name, d.Findings)
+		}
 	}
 	p := compiled(t, "github")
 	for _, c := range []struct{ name, sent, arrived, text string }{

@@ -25,7 +25,7 @@ type eventExprs struct {
 const defaultBatchMax = 10000
 
 var bodyKinds = map[string]func([]byte) bool{
-	"json":  gjson.ValidBytes,
+	"json":  ValidJSON,
 	"form":  readableForm,
 	"xml":   readableXML,
 	"jwt":   func(b []byte) bool { return bytes.Count(bytes.TrimSpace(b), []byte(".")) == 2 },
@@ -145,7 +145,10 @@ func (p *Provider) identifyElements(a *attempt) ([]Identity, error) {
 	if p.batchText != nil {
 		text = []byte(p.batchText.eval(a))
 	}
-	array := gjson.GetBytes(text, p.spec.Batch.Elements)
+	if lines := strings.HasPrefix(p.spec.Batch.Elements, ".."); !lines && !ValidJSON(text) {
+		return nil, fmt.Errorf("%w: expected JSON with an array at %s", ErrUnreadable, p.spec.Batch.Elements)
+	}
+	array := getJSON(text, p.spec.Batch.Elements)
 	if p.spec.Batch.Elements == "@this" && array.IsObject() {
 		return []Identity{p.event.identity(a)}, nil
 	}
@@ -186,7 +189,7 @@ func (e *eventExprs) identity(a *attempt) Identity {
 		id.EventID = hex.EncodeToString(sum[:])
 	}
 	if id.DedupKey == "" {
-		id.DedupKey = id.EventID
+		id.DedupKey = a.p.dedupKey(a, e.id, id.EventID)
 	}
 	if id.Type == "" {
 		id.Type = e.defaultType

@@ -55,9 +55,12 @@ func (s *jwtScheme) compileJKU() error {
 	}
 	src := &KeySource{Kind: "jwks", URL: s.spec.JKU[0]}
 	for _, addr := range s.spec.JKU {
+		if err := checkKeyAddress(addr); err != nil {
+			return fieldError("jwt.jku", "%w", err)
+		}
 		u, err := url.Parse(addr)
-		if err != nil || !publicHTTPS(u) {
-			return fieldError("jwt.jku", "%q: expected an https address", addr)
+		if err != nil {
+			return fieldError("jwt.jku", "%w", err)
 		}
 		src.Hosts = append(src.Hosts, u.Hostname())
 	}

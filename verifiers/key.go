@@ -1,6 +1,7 @@
 package verifiers
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // Braintree's key is the SHA-1 of the secret
@@ -62,7 +63,10 @@ func (p *Provider) CheckSecret(s Secret) error {
 	if len(s.Bytes()) == 0 {
 		return errors.New("secret is empty")
 	}
-	_, err := p.key(s)
+	k, err := p.key(s)
+	if err == nil && p.spec.Scheme == SchemeBasic && !bytes.ContainsRune(k.bytes, ':') {
+		return fmt.Errorf("%w: want user:password", errSecretFormat)
+	}
 	return err
 }
 

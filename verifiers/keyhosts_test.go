@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 )
@@ -82,7 +83,7 @@ func TestKeySourceField(t *testing.T) {
 	compileWith := func(instance string) *Provider {
 		s := *spec
 		s.Values = map[string]string{"instance": instance}
-		p, err := Compile(&s, WithKeyFetcher(documents{"https://acme.example/a/key.json": string(doc), "https://other.example/key.json": "{}"}))
+		p, err := Compile(&s, WithKeyFetcher(documents{"https://acme.example/a/key.json": string(doc), "https://acme.example:8443/a/key.json": string(doc), "https://other.example/key.json": "{}"}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,11 +105,38 @@ func TestKeySourceField(t *testing.T) {
 		instance string
 		want     error
 	}{
-		{"https://acme.example/a", nil}, {"https://acme.example/b", ErrKeysUnavailable}, {"https://other.example", ErrKeysUnavailable}, {"http://acme.example/a", ErrMismatch},
-		{"", ErrMismatch},
+		{"https://acme.example/a", nil}, {"https://acme.example/b", ErrKeysUnavailable}, {"https://other.example", ErrKeysUnavailable}, {"https://acme.example:8443/a", nil},
+		{"", ErrKeysUnavailable},
 	} {
 		if _, err := compileWith(c.instance).Verify(context.Background(), r, nil); !errors.Is(err, c.want) {
 			t.Errorf("%q: %v, expected %v", c.instance, err, c.want)
+		}
+	}
+}
+
+// TestFixedKeyAddress wants an address that cannot be fetched from to be a mistake of the configuration, not a refusal of every request.
+func TestFixedKeyAddress(t *testing.T) {
+	for _, c := range []struct{ address, host, want string }{
+		{"https://idp.internal:8443/keys", "", ""},
+		{"https://10.0.0.5:8443/keys", "", ""},
+		{"https://[fd00::1]:8443/keys", "", ""},
+		{"https://keys.eu.example/keys", "keys.*.example", ""},
+		{"http://idp.internal/keys", "", "begins with https://"},
+		{"idp.internal/keys", "", "expected an address such as https://"},
+		{"https:///keys", "", "expected an address such as https://"},
+		{"https://u:hidden@idp.internal/keys", "", "without user and password"},
+		{"https://idp.internal/keys", "idp.example", `host "idp.internal"`},
+	} {
+		spec := &Spec{ID: "acme", Scheme: SchemeEd25519, Signature: Signature{Names: []string{"X-Sig"}}, KeySource: &KeySource{URL: c.address, Kind: "pem"}}
+		if c.host != "" {
+			spec.KeySource.Hosts = []string{c.host}
+		}
+		_, err := Compile(spec)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), "key_source.url: ") || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", c.address, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hidden") {
+			t.Errorf("error shows a password: %v", err)
 		}
 	}
 }

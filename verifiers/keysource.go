@@ -28,7 +28,9 @@ type keySource struct {
 	spec  *KeySource
 	url   *Template
 	hosts []*Template
-	roots *x509.CertPool
+	// unnamed is the param whose value is missing from an address that needs it: nothing can be fetched then, and only configured keys verify.
+	unnamed string
+	roots   *x509.CertPool
 	// parsed keeps what documents say, by address. Senders choose addresses only within the pinned hosts, and the cache is bounded all the same.
 	parsed *lru.Cache[string, *keyDocument]
 }
@@ -65,6 +67,9 @@ func (p *Provider) newKeySource(s *KeySource) error {
 		}
 	}
 	if ks.hosts, err = p.parseHosts("key_source.hosts", hosts); err != nil {
+		return err
+	}
+	if err := ks.checkFixed(); err != nil {
 		return err
 	}
 	if !slices.Contains([]string{"jwks", "certificate", "pem", "x509_map"}, s.Kind) {
@@ -112,11 +117,6 @@ func (p *Provider) parseHosts(field string, hosts []string) ([]*Template, error)
 	return out, nil
 }
 
-// publicHTTPS tells whether an address may be fetched at all: https on its own port, without credentials.
-func publicHTTPS(u *url.URL) bool {
-	return u.Scheme == "https" && u.User == nil && u.Hostname() != "" && (u.Port() == "" || u.Port() == "443")
-}
-
 // allowedHost compares a host with patterns.
 func allowedHost(patterns []*Template, a *attempt, host string) bool {
 	return slices.ContainsFunc(patterns, func(t *Template) bool { return matchHost(t.string(a), host) })
@@ -138,21 +138,6 @@ func matchHost(pattern, host string) bool {
 		}
 	}
 	return true
-}
-
-// address makes and checks the address for a request.
-func (s *keySource) address(a *attempt) (string, error) {
-	text := s.url.string(a)
-	if text == "" {
-		return "", fmt.Errorf("%w: address of the key", ErrUnsigned)
-	}
-	u, err := url.Parse(text)
-	if err != nil || len(text) > maxSignatureValue || !publicHTTPS(u) || !allowedHost(s.hosts, a, u.Hostname()) ||
-		!strings.HasPrefix(u.EscapedPath(), s.spec.PathPrefix) || !strings.HasSuffix(u.EscapedPath(), s.spec.PathSuffix) ||
-		slices.Contains(strings.Split(u.Path, "/"), "..") {
-		return "", fmt.Errorf("%w: address of the key is not the provider's", ErrMismatch)
-	}
-	return u.String(), nil
 }
 
 // document fetches and reads the document for a request. refresh asks for a newer copy.

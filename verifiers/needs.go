@@ -14,6 +14,8 @@ type Needs struct {
 	PublicURL bool
 	// Unsigned says that nothing vouches for a request: a token in the address, or the operator's word, is needed.
 	Unsigned bool
+	// KeyAddress is the param that says where published keys are fetched from, if it is not given. Without either of them nothing verifies.
+	KeyAddress string
 	// KeyFetcher says that published keys are fetched.
 	KeyFetcher bool
 }

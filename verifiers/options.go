@@ -36,7 +36,7 @@ var options = map[string]option{
 	"message_id":   {"<expr>", 1, -1, setExpr(func(s *Spec) *string { return &s.MessageID })},
 	"key":          {"raw|base64|base64url|hex|sha1|sha256 [strip <prefix>] [split <separator>]", 1, 5, setKey},
 	"key_id":       {"<expr>", 1, -1, setExpr(func(s *Spec) *string { return &s.Key.ID })},
-	"jwks":         {"<url>", 1, 1, func(s *Spec, a []string) error { s.KeySource = &KeySource{URL: a[0], Kind: "jwks"}; return nil }},
+	"jwks":         {"<url>", 1, 1, setJWKS},
 	"algorithms":   {"RS256 ...", 1, -1, func(s *Spec, a []string) error { s.jwt().Algorithms = slices.Clone(a); return nil }},
 	"claim":        {"<name> <value>", 2, 2, setClaim},
 	"body_hash":    {"<claim> [hex|base64|base64url]", 1, 2, setBodyHash},
@@ -70,6 +70,9 @@ func (s *Spec) Set(name string, args ...string) (ok bool, err error) {
 
 // OptionNames lists what Set knows, sorted.
 func OptionNames() []string { return strings.Split(names(options), ", ") }
+
+// OptionUsage is what is expected after an option's name.
+func OptionUsage(name string) string { return options[name].usage }
 
 func (s *Spec) jwt() *JWT {
 	if s.JWT == nil {
@@ -170,10 +173,23 @@ func setKey(s *Spec, args []string) error {
 	return nil
 }
 
+// setJWKS says where keys are published. What params or the request add to the address is checked by Compile.
+func setJWKS(s *Spec, args []string) error {
+	s.KeySource = &KeySource{URL: args[0], Kind: "jwks"}
+	t, err := ParseTemplate(args[0])
+	if err != nil || slices.ContainsFunc(t.parts, func(p part) bool { return p.sources != nil }) {
+		return err
+	}
+	return checkKeyAddress(args[0])
+}
+
 func setClaim(s *Spec, args []string) error {
 	j := s.jwt()
 	if j.Claims == nil {
 		j.Claims = map[string]string{}
+	}
+	if _, ok := j.Claims[args[0]]; ok {
+		return fmt.Errorf("%s is already specified", args[0])
 	}
 	j.Claims[args[0]] = args[1]
 	return nil
@@ -190,6 +206,9 @@ func setBodyHash(s *Spec, args []string) error {
 func setParam(s *Spec, args []string) error {
 	if s.Values == nil {
 		s.Values = map[string]string{}
+	}
+	if _, ok := s.Values[args[0]]; ok {
+		return fmt.Errorf("%s is already specified", args[0])
 	}
 	s.Values[args[0]] = args[1]
 	return nil

@@ -72,9 +72,21 @@ func Compile(spec *Spec, opts ...Option) (*Provider, error) {
 	return p, nil
 }
 
+// FieldError says what is wrong with a field of a Spec, under its name in the catalogue; [OptionError] has the name of a configuration's option.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *FieldError) Unwrap() error { return e.Err }
+
 // fieldError names the field of a Spec that is wrong.
 func fieldError(field, format string, args ...any) error {
-	return fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...))
+	return &FieldError{Field: field, Err: fmt.Errorf(format, args...)}
 }
 
 // Spec returns what p was compiled from, with the defaults filled in. It must not be changed.
@@ -87,6 +99,9 @@ func (p *Provider) Verify(ctx context.Context, r *Request, secrets []Secret) (Pr
 	a.secrets = secrets
 	proof, err := p.scheme.verify(ctx, a, secrets)
 	if err != nil {
+		return Proof{SecretIndex: -1}, err
+	}
+	if err := p.checkRepeated(a); err != nil {
 		return Proof{SecretIndex: -1}, err
 	}
 	if err := p.tolerate(r.At, proof.SignedAt); err != nil {

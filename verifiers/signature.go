@@ -162,12 +162,12 @@ func (s *sigReader) values(a *attempt, name string) []string {
 // elementCount is how many elements the array has that a path fans out over.
 func elementCount(body []byte, path string) int {
 	i := strings.IndexByte(path, '#')
-	return int(gjson.GetBytes(body, path[:i+1]).Int())
+	return int(getJSON(body, path[:i+1]).Int())
 }
 
 // jsonValues reads a path that may fan out: a token in each element of an array.
 func jsonValues(body []byte, path string) []string {
-	v := gjson.GetBytes(body, path)
+	v := getJSON(body, path)
 	if !v.Exists() {
 		return nil
 	}

@@ -183,7 +183,7 @@ func (s source) urlValue(a *attempt) string {
 
 // jsonValue reads a path: strings unescaped, numbers as they are written, objects and arrays as they are, null as nothing.
 func jsonValue(body []byte, path string) string {
-	v := gjson.GetBytes(body, path)
+	v := getJSON(body, path)
 	if v.Type == gjson.Number {
 		return v.Raw
 	}

@@ -147,7 +147,8 @@ type Batch struct {
 
 // Dedup says which events are the same event.
 type Dedup struct {
-	// Key is an expression; several terms make a composite key. Default: the event's ID.
+	// Key is an expression; several terms make a composite key. Default: the event's ID, with the hash of the body where the ID is read from a header or a query
+	// that the signature does not cover. A Key is taken as it is.
 	Key string `json:"key,omitempty" yaml:"key"`
 	// Off says that deliveries carry nothing that tells a retry from a new event: none is ever taken for a duplicate.
 	Off bool `json:"off,omitempty" yaml:"off"`

@@ -91,7 +91,8 @@ type Timestamp struct {
 
 // KeySource says where published keys come from. Only https addresses of the pinned hosts are ever fetched.
 type KeySource struct {
-	// URL is a template of the address. It may use parts of the request ({header.PAYPAL-CERT-URL}); Hosts and Path are checked before it is fetched.
+	// URL is a template of the address. It may use parts of the request ({header.PAYPAL-CERT-URL}); Hosts and Path are checked before it is fetched, and it has
+	// neither a query nor escapes then.
 	URL string `json:"url,omitempty" yaml:"url"`
 	// Hosts are the only hosts allowed, also for redirects: "api.example.com", "keys.*.example.com" (a star is within one label, as is "[a-z]", see
 	// [path.Match]) or ".example.com" (any subdomain). Templates over params only are allowed. Default: the host of URL if that does not depend on the request.

@@ -149,6 +149,7 @@ func TestCompileErrors(t *testing.T) {
 		"deadline":            hmac(func(s *verifiers.Spec) { s.Deadline = -5 }),
 		"handshakes[0].match": hmac(func(s *verifiers.Spec) { s.Handshakes = []verifiers.Handshake{{Name: "any"}} }),
 		"key_source.hosts":    hmac(func(s *verifiers.Spec) { s.KeySource = &verifiers.KeySource{URL: "{header.X}", Kind: "pem"} }),
+		"key_source.url":      hmac(func(s *verifiers.Spec) { s.KeySource = &verifiers.KeySource{URL: "http://x.example/", Kind: "pem"} }),
 		"key_source.kind":     hmac(func(s *verifiers.Spec) { s.KeySource = &verifiers.KeySource{URL: "https://x.example/", Kind: "zip"} }),
 		"key_source":          hmac(func(s *verifiers.Spec) { s.Scheme = verifiers.SchemeRSACert }),
 		"jwt.algorithms":      hmac(func(s *verifiers.Spec) { s.Scheme = verifiers.SchemeJWT }),
@@ -169,6 +170,7 @@ func TestCompileErrors(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), field+": ") {
 			t.Errorf("%s: %v", field, err)
 		}
+		checkOptionError(t, err)
 	}
 	if _, err := verifiers.Compile(nil); err == nil {
 		t.Error("nothing compiles")
@@ -285,13 +287,14 @@ func TestIdentifyBatch(t *testing.T) {
 // TestNeeds checks what configurations are asked for.
 func TestNeeds(t *testing.T) {
 	for id, want := range map[string]verifiers.Needs{
-		"stripe":   {Secret: "signing secret"},
-		"verifeye": {Unsigned: true},
-		"vericato": {Unsigned: true},
-		"twilio":   {Secret: "auth token", PublicURL: true},
-		"gitlab":   {Secret: "token"},
-		"asana":    {Secret: "X-Hook-Secret", SecretByHandshake: true},
-		"paypal":   {Secret: "public key", SecretOptional: true, KeyFetcher: true, Params: lookup(t, "paypal").Params},
+		"stripe":     {Secret: "signing secret"},
+		"verifeye":   {Unsigned: true},
+		"vericato":   {Unsigned: true},
+		"twilio":     {Secret: "auth token", PublicURL: true},
+		"gitlab":     {Secret: "token"},
+		"asana":      {Secret: "X-Hook-Secret", SecretByHandshake: true},
+		"fusionauth": {Secret: "signing key", KeyFetcher: true, KeyAddress: "instance"},
+		"paypal":     {Secret: "public key", SecretOptional: true, KeyFetcher: true, Params: lookup(t, "paypal").Params},
 	} {
 		if got := lookup(t, id).Needs(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, expected %+v", id, got, want)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 )
 
@@ -157,6 +158,13 @@ func (t *Template) uses(p place) bool {
 		}
 	}
 	return false
+}
+
+// reads tells whether any placeholder reads exactly s.
+func (t *Template) reads(s source) bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool {
+		return slices.Contains(p.sources, s) || p.section != nil && p.section.reads(s)
+	})
 }
 
 // params calls f for each param that is read.

@@ -68,7 +68,7 @@ func (p *Provider) timestampPlaces(t *Timestamp) error {
 		return nil
 	case "signature":
 		if p.sig.format == nil || !p.sig.format.has(fieldTimestamp) {
-			return fieldError("timestamp.in", "signature: expected {timestamp} in signature.format")
+			return fieldError("timestamp.in", "signature: expected {timestamp} in format")
 		}
 		return nil
 	case "header", "query", "form", "json":

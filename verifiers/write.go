@@ -60,7 +60,7 @@ func writeNested(r *Request, expr, v string) error {
 
 // replaceJSON replaces the value at path, as a number where a number stood. Of a path that fans out every value is replaced.
 func replaceJSON(r *Request, path, v string) error {
-	old := gjson.GetBytes(r.Body, path)
+	old := getJSON(r.Body, path)
 	var at []int
 	values := []gjson.Result{old}
 	switch {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sluice-webhooks/sluice/caddymodule/sender"
 	"github.com/sluice-webhooks/sluice/verifiers"
 	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
 )
@@ -45,25 +46,17 @@ type provider struct {
 	spec         *verifiers.Spec // with the defaults filled in
 	needs        verifiers.Needs
 	past, future verifiers.Duration
+	dedupsByBody bool
 }
 
 func newProvider(spec *verifiers.Spec) (*provider, error) {
-	compiled, err := verifiers.Compile(spec.Merge(&verifiers.Spec{Values: required(spec)}))
+	compiled, err := verifiers.Compile(spec.Merge(&verifiers.Spec{Values: sender.TrialParams(spec)}))
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{raw: spec, spec: compiled.Spec(), needs: spec.Needs()}
+	p := &provider{raw: spec, spec: compiled.Spec(), needs: spec.Needs(), dedupsByBody: compiled.DedupsByBody()}
 	p.past, p.future = compiled.Tolerance()
 	return p, nil
-}
-
-// required are values for the params without which a provider does not compile.
-func required(spec *verifiers.Spec) map[string]string {
-	values := make(map[string]string)
-	for _, p := range spec.Needs().Params {
-		values[p.Name] = "value"
-	}
-	return values
 }
 
 // confirmations say in words what the levels of confidence mean.

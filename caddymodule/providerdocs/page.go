@@ -183,7 +183,11 @@ func (p *provider) dedupFact() string {
 	if b := p.spec.Batch; b != nil && b.Default {
 		key = b.Dedup
 	}
-	if key == "" {
+	switch {
+	case key != "":
+	case p.dedupsByBody:
+		return "by id and, where that is not signed, a hash of the body, for " + span(d.Window)
+	default:
 		return "by id, for " + span(d.Window)
 	}
 	return "by " + code(key) + ", for " + span(d.Window)

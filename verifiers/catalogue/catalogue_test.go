@@ -1,9 +1,16 @@
 package catalogue_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
+	"net/http"
+	"net/url"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sluice-webhooks/sluice/verifiers"
 	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
@@ -51,4 +58,48 @@ func TestSchemes(t *testing.T) {
 	if _, err := verifiers.Compile(hmac); err == nil {
 		t.Error("hmac without a header compiles")
 	}
+}
+
+// TestKindeTokens checks that of the tokens which an account's keys sign only webhooks are taken.
+func TestKindeTokens(t *testing.T) {
+	spec, err := catalogue.Lookup("kinde")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec = spec.Merge(&verifiers.Spec{Values: map[string]string{"domain": "example.kinde.com"}})
+	token := *spec.JWT
+	token.Claims = nil
+	anyToken := *spec
+	anyToken.JWT = &token
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := verifiers.NewSecret([]byte(base64.StdEncoding.EncodeToString(der)))
+	for body, want := range map[string]error{
+		`{"type":"user.created","event_id":"event_1","data":{}}`: nil,
+		`{"sub":"kp_1","scp":["openid"],"azp":"app"}`:            verifiers.ErrMismatch,
+		`{"sub":"kp_1","type":"user.created"}`:                   verifiers.ErrMismatch,
+	} {
+		r := &verifiers.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "https", Host: "hooks.example.com", Path: "/"}, Header: http.Header{}, Body: []byte(body), At: time.Unix(1700000000, 0)}
+		if err := compile(t, &anyToken).Sign(r, secret, "", r.At); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := compile(t, spec).Verify(t.Context(), r, []verifiers.Secret{secret}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", body, err, want)
+		}
+	}
+}
+
+func compile(t *testing.T, spec *verifiers.Spec) *verifiers.Provider {
+	t.Helper()
+	p, err := verifiers.Compile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

@@ -95,10 +95,22 @@ func withParams(spec *verifiers.Spec, params map[string]string) *verifiers.Spec 
 		if v, ok := params[p.Name]; ok {
 			out.Values[p.Name] = v
 		} else if p.Required && p.Default == "" {
-			out.Values[p.Name] = testParam
+			out.Values[p.Name] = knownParam(spec, p.Name)
 		}
 	}
 	return &out
+}
+
+// knownParam is a param's value: that of a vector for those of which an address of keys is made, else any text.
+func knownParam(spec *verifiers.Spec, name string) string {
+	if spec.KeySource != nil && strings.Contains(spec.KeySource.URL, "{param."+name+"}") {
+		for _, v := range spec.Vectors {
+			if known := v.Params[name]; known != "" {
+				return known
+			}
+		}
+	}
+	return testParam
 }
 
 // fetcher answers key addresses from a map.

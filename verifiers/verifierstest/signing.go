@@ -3,6 +3,8 @@ package verifierstest
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +115,8 @@ func testSigning(t *testing.T, spec *verifiers.Spec) {
 		if i == 0 {
 			testGenuine(t, g)
 			testForeignPublic(t, g)
+			testForeignID(t, g)
+			testForeignType(t, g)
 		}
 	}
 }
@@ -126,5 +130,62 @@ func testForeignPublic(t *testing.T, g genuine) {
 	mustAccept(t, g.p, g.r, secretsOf(public), "with the public half of the key")
 	if err := g.p.Sign(clone(g.r), verifiers.NewSecret([]byte(public)), "msg_test", now); !errors.Is(err, verifiers.ErrCannotSign) {
 		t.Errorf("signed with a public key: %v", err)
+	}
+}
+
+// testForeignID puts what is not signed of another event onto a genuine request: that must not make it pass for the other event.
+func testForeignID(t *testing.T, g genuine) {
+	if unbound(g.spec) || g.spec.Dedup.Key != "" || g.spec.Signature.In == "body" {
+		return
+	}
+	other, err := g.p.Example(g.spec.Examples[0].Type, now.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.p.Sign(other, g.secrets[0], "msg_other", now); err != nil {
+		t.Fatal(err)
+	}
+	if string(other.Body) == string(g.r.Body) {
+		return
+	}
+	forged := clone(g.r)
+	for _, name := range slices.Sorted(maps.Keys(other.Header)) {
+		before := forged.Header[name]
+		forged.Header[name] = other.Header[name]
+		if verify(g.p, forged, g.secrets) != nil {
+			forged.Header[name] = before
+		}
+	}
+	genuine, err := g.p.Identify(other, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := g.p.Identify(forged, false); err != nil || ids[0].DedupKey == genuine[0].DedupKey {
+		t.Errorf("passes for another event by what is not signed: %v", err)
+	}
+}
+
+// testForeignType changes each header that is not signed: where the type stands in the signed body as well, it is the body's.
+func testForeignType(t *testing.T, g genuine) {
+	typeOf := func(r *verifiers.Request) string {
+		ids, err := g.p.Identify(r, false)
+		if err != nil {
+			return ""
+		}
+		return ids[0].Type
+	}
+	if unbound(g.spec) {
+		return
+	}
+	for name := range g.r.Header {
+		r := clone(g.r)
+		r.Header.Del(name)
+		if name == "Content-Type" || typeOf(r) != typeOf(g.r) {
+			continue
+		}
+		r.Header.Set(name, "forged")
+		if verify(g.p, r, g.secrets) == nil && typeOf(r) != typeOf(g.r) {
+			t.Errorf("the type is %q, which %s says and nobody signed", typeOf(r), name)
+		}
 	}
 }

@@ -81,6 +81,7 @@ func testGenuine(t *testing.T, g genuine) {
 	testBodyBytes(t, g)
 	testSignatureBytes(t, g)
 	testSignedParts(t, g)
+	testRepeated(t, g)
 	testSecretBytes(t, g)
 	testHeaders(t, g)
 	testSecrets(t, g)

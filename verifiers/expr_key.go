@@ -1,0 +1,55 @@
+package verifiers
+
+import "slices"
+
+// EventKey is the value of an expression that is to tell events apart, and how far it can.
+type EventKey struct {
+	Value  string
+	Whole  bool // every place that it reads has a value
+	OfBody bool // it reads the body, which is the one thing that elements of a batch do not share
+}
+
+// EventKey evaluates e as the key of an event.
+func (e Expr) EventKey(r *Request) EventKey {
+	a := newAttempt(nil, r)
+	defer a.release()
+	for _, terms := range e.alternatives {
+		if v := evalTerms(terms, a); v != "" {
+			missing := func(t term) bool { return t.value(a) == "" }
+			return EventKey{Value: v, Whole: len(terms) == 1 || !slices.ContainsFunc(terms, missing), OfBody: slices.ContainsFunc(terms, term.readsBody)}
+		}
+	}
+	return EventKey{}
+}
+
+// With returns the key's value with another value, in a form that no expression makes of two others.
+func (k EventKey) With(other string) string {
+	return k.Value + "|" + compositeEscaper.Replace(other)
+}
+
+// Distinguishes tells whether e can tell requests to one source apart, whichever of its alternatives counts: some have the same value for all of them.
+func (e Expr) Distinguishes() bool {
+	for _, terms := range e.alternatives {
+		if !slices.ContainsFunc(terms, term.varies) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t term) readsBody() bool {
+	switch t.source.place {
+	case placeJSON, placeBody, placeRaw:
+		return true
+	}
+	return false
+}
+
+// varies tells whether a term has other values for other requests; those that only a Provider has are empty for all.
+func (t term) varies() bool {
+	switch t.source.place {
+	case placeLiteral, placeParam, placeSource, placeMethod, placeHost, placeContentType, placeTimestamp, placeID, placeKeyID, placeSecret, placeSecretID:
+		return false
+	}
+	return true
+}
