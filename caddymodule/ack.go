@@ -20,7 +20,7 @@ type Ack struct {
 	Status int `json:"status,omitempty"`
 	// The body. Default: the provider's.
 	Body string `json:"body,omitempty"`
-	// Answers with the destination's own reply if it comes within this time; the event is stored first in any case, and delivered later
+	// Answers with the destination's own 2xx if it comes within this time, of several destinations with the first; the event is stored first in any case, and delivered later
 	// if no reply came. Default: never.
 	Sync caddy.Duration `json:"sync,omitempty"`
 }
@@ -72,8 +72,8 @@ func (h *Handler) provisionAck() error {
 
 // ack answers a request whose events are durable. result says whether they are new. With ackSync, it is the
 // only place where a source writes a 2xx for events.
-func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.Time, result string, replies <-chan syncReply) error {
-	if replies != nil && result == resultAccepted && h.ackSync(ctx, w, replies) {
+func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.Time, result string, waiter *replyWaiter) error {
+	if waiter != nil && result == resultAccepted && h.ackSync(ctx, w, waiter) {
 		h.count(result, now().Sub(started))
 		return nil
 	}

@@ -62,7 +62,17 @@ func TestAdapt(t *testing.T) {
 
 // TestConfigurationErrors checks that each mistake is an error that names file and line and says what was expected.
 func TestConfigurationErrors(t *testing.T) {
-	content, err := os.ReadFile("testdata/errors.txt")
+	files, err := filepath.Glob("testdata/errors*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { testConfigurationErrors(t, file) })
+	}
+}
+
+func testConfigurationErrors(t *testing.T, file string) {
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

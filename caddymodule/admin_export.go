@@ -31,10 +31,13 @@ func getExport(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	if err := p.done(); err != nil {
 		return err
 	}
+	if r.Method == http.MethodHead { // it would be made and recorded for nothing
+		return fmt.Errorf("%w: an export is read with GET", errBadQuery)
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(g.app.ctx, cancel)()
-	out := &exportWriter{w: w, Writer: bufio.NewWriterSize(w, 64<<10)}
+	out := &exportWriter{w: w, Writer: bufio.NewWriterSize(newPatientWriter(w, g.app.ctx), 64<<10)}
 	err := g.Export(ctx, filter, compact, onePage, out, func(cursor string) { out.begin(cursor, onePage) })
 	if err == nil {
 		err = out.Flush()

@@ -160,6 +160,9 @@ func writePayload(w http.ResponseWriter, payload payloadView) {
 func postCancel(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	p := newParams(r.URL)
 	destination, dryRun := p.text("destination"), p.boolean("dry_run")
+	if destination == "" && p.values.Has("destination") {
+		p.fail("destination is empty: want its name, or no such parameter for all")
+	}
 	if err := p.done(); err != nil {
 		return err
 	}
@@ -271,7 +274,7 @@ func getAudit(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	if err := p.done(); err != nil {
 		return err
 	}
-	if len(cursor) > 100 {
+	if cursor != "" && !auditCursor.MatchString(cursor) {
 		return fmt.Errorf("%w: cursor is not one of this list", errBadQuery)
 	}
 	page, err := g.Audit(r.Context(), cursor, limit)

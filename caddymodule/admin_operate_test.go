@@ -116,12 +116,16 @@ func TestAdminReplay(t *testing.T) {
 			t.Errorf("cancelled twice: %+v", again)
 		}
 		rig.refused("POST", "/webhooks/events/evt_0/cancel?destination=nowhere", nil, 404, "not_found")
+		rig.refused("POST", "/webhooks/events/evt_0/cancel?destination=", nil, 400, "bad_request")
 
 		slowly := postJSON[replayView](rig, "/webhooks/replay", map[string]any{"ids": []string{"evt_1", "evt_2", "evt_3"}, "to": "slow", "rate": 0.001})
 		if ended := postJSON[replayView](rig, "/webhooks/replays/"+slowly.ID+"/cancel", nil); ended.State != "cancelled" {
 			t.Errorf("cancelled replay: %+v", ended)
 		}
 		rig.refused("POST", "/webhooks/replays/"+slowly.ID+"/cancel", nil, 404, "no_replay")
+		if _, answer, _ := rig.call("POST", "/webhooks/replays/"+slowly.ID+"/cancel", nil); !strings.Contains(string(answer), "has ended already") {
+			t.Errorf("cancelled twice: %s", answer)
+		}
 		rig.refused("GET", "/webhooks/replays/rp_x", nil, 404, "no_replay")
 		for name, body := range map[string]any{
 			"nothing": map[string]any{}, "unknown field": map[string]any{"destinations": "bad"}, "state": map[string]any{"filter": map[string]any{"states": []string{"odd"}}},
@@ -145,6 +149,17 @@ func TestAdminReplay(t *testing.T) {
 		want := []string{"cancel_replay " + slowly.ID, "replay " + slowly.ID, "cancel " + event, "replay " + job.ID, "pause slow"}
 		if !slices.Equal(actions, want) {
 			t.Errorf("audit: %v, want %v", actions, want)
+		}
+		head, err := rig.client.Head("http://localhost/webhooks/export") // nor is it in the audit log
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := head.Body.Close(); err != nil || head.StatusCode != 400 {
+			t.Errorf("head of an export: %s %v", head.Status, err)
+		}
+		rig.refused("GET", "/webhooks/audit?cursor=zzz", nil, 400, "bad_request")
+		if _, answer, _ := rig.call("GET", "/webhooks/status?x=1", nil); !strings.Contains(string(answer), "takes none") {
+			t.Errorf("parameter that nobody asked for: %s", answer)
 		}
 		first := get[auditPage](rig, "/webhooks/audit?limit=2")
 		second := get[auditPage](rig, "/webhooks/audit?limit=3&cursor="+first.Next)

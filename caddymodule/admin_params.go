@@ -39,6 +39,9 @@ func (p *params) fail(format string, args ...any) {
 
 func (p *params) text(name string) string {
 	p.known = append(p.known, name)
+	if n := len(p.values[name]); n > 1 {
+		p.fail("%s is given %d times: want it once", name, n)
+	}
 	return p.values.Get(name)
 }
 
@@ -108,7 +111,10 @@ func (p *params) states(name string) []queue.State {
 // done returns the first mistake.
 func (p *params) done() error {
 	for _, name := range sortedKeys(p.values) {
-		if !slices.Contains(p.known, name) {
+		switch {
+		case len(p.known) == 0:
+			p.fail("unknown parameter %q: this call takes none", name)
+		case !slices.Contains(p.known, name):
 			p.fail("unknown parameter %q: want one of %s", name, strings.Join(p.known, ", "))
 		}
 	}
@@ -133,7 +139,7 @@ func parseMoment(s string, now time.Time) (time.Time, error) {
 func (p *params) filter() queue.Filter {
 	return queue.Filter{
 		Source: p.text("source"), Provider: p.text("provider"), Destination: p.text("destination"), Type: p.text("type"),
-		EventID: p.text("id"), States: p.states("state"), Error: p.text("error"),
+		EventID: p.text("id"), States: p.states("state"), Error: p.oneOf("error", failureClasses),
 		Since: p.time("since"), Until: p.time("until"), Cursor: p.text("cursor"), Limit: p.limit(),
 	}
 }

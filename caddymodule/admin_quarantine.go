@@ -4,7 +4,7 @@ import "net/http"
 
 func getQuarantine(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	p := newParams(r.URL)
-	source, reason, cursor, limit := p.text("source"), p.text("reason"), p.text("cursor"), p.limit()
+	source, reason, cursor, limit := p.text("source"), p.oneOf("reason", refusalReasons), p.text("cursor"), p.limit()
 	if err := p.done(); err != nil {
 		return err
 	}

@@ -103,6 +103,14 @@ func TestAdminQuarantine(t *testing.T) {
 		rig.refused("POST", "/webhooks/quarantine/"+id+"/release", nil, 404, "not_found")
 
 		id = rig.refuse("/", "d2", "third-secret")
+		several := rig.webhooks("quarantine", "release", id, "rq_0000000000000", "--json")
+		wantParts(t, "release of several", several.stdout, `{"error":"`, `"id":"`+id+`"}`, `{"error":"`, `"id":"rq_0000000000000"}`)
+		if several.code != exitFailed || strings.Count(several.stderr, id) != 1 {
+			t.Errorf("release of several: %+v", several)
+		}
+		if none := rig.webhooks("quarantine", "release", "--all", "--source", "other"); none.code != 0 || !strings.HasPrefix(none.stderr, "No refused request") {
+			t.Errorf("release of none: %+v", none)
+		}
 		postJSON[refusedView](rig, "/webhooks/quarantine/"+id+"/discard?dry_run=true", nil)
 		wantParts(t, "discard --dry-run", rig.good("quarantine", "drop", id, "--dry-run"), "would be removed")
 		postJSON[refusedView](rig, "/webhooks/quarantine/"+id+"/discard", nil)

@@ -28,7 +28,7 @@ func postReconcile(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	stream := &eventStream{w: w, control: http.NewResponseController(w)}
+	stream := &eventStream{w: newPatientWriter(w, g.app.ctx)}
 	view, err := g.Reconcile(ctx, r.PathValue("name"), order, func(v *reconcileView) {
 		brief := *v
 		brief.Events = []reconcileEvent{}

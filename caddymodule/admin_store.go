@@ -79,7 +79,7 @@ func getStoreBackup(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	if r.Method == http.MethodHead {
 		return fmt.Errorf("%w: a backup is read with GET", errBadQuery)
 	}
-	body := &backupBody{w: w, control: http.NewResponseController(w)}
+	body := &backupBody{w: newPatientWriter(w, g.app.ctx)}
 	err := g.BackupStore(r.Context(), body)
 	if err != nil && body.begun {
 		// The answer cannot be taken back. Without its last part no program takes it for a backup, and cutting the connection says so at once.
@@ -91,23 +91,18 @@ func getStoreBackup(w http.ResponseWriter, r *http.Request, g *gateway) error {
 
 // backupBody begins the answer with the first byte of the backup, so that a failure before that is a proper answer.
 type backupBody struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	begun   bool
+	w     *patientWriter
+	begun bool
 }
 
 func (b *backupBody) Write(p []byte) (int, error) {
 	if !b.begun {
 		b.begun = true
-		h := b.w.Header()
+		h := b.w.w.Header()
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Content-Disposition", `attachment; filename="webhooks.backup"`)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 	}
-	n, err := b.w.Write(p)
-	if err == nil {
-		err = b.control.Flush()
-	}
-	return n, err
+	return b.w.Write(p)
 }

@@ -3,10 +3,12 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
-	"path"
 	"slices"
 	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // tailHeartbeat is after how long without news a comment is sent, so that neither side takes the other for gone.
@@ -31,7 +33,7 @@ func getTail(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Accel-Buffering", "no")
-	stream := &eventStream{w: w, control: http.NewResponseController(w)}
+	stream := &eventStream{w: newPatientWriter(w, g.app.ctx)}
 	stream.comment("tail")
 	if r.Method == http.MethodHead {
 		return nil
@@ -62,21 +64,16 @@ func getTail(w http.ResponseWriter, r *http.Request, g *gateway) error {
 // tailFilter reads what a client wants to see.
 func tailFilter(p *params) (func(*tailItem) bool, error) {
 	source, provider, destination, glob := p.text("source"), p.text("provider"), p.text("destination"), p.text("type")
-	kinds, results, reason := p.list("kind"), p.list("result"), p.text("error")
-	if _, err := path.Match(glob, ""); err != nil {
+	kinds, results, reason := p.manyOf("kind", tailKinds), p.manyOf("result", tailResults), p.oneOf("error", tailReasons)
+	if _, err := queue.MatchType(glob, ""); err != nil {
 		p.fail("type %q is not a glob", glob)
-	}
-	for _, kind := range kinds {
-		if known := []string{tailRequest, tailAttempt, tailDelivery, tailBreaker, tailPause}; !slices.Contains(known, kind) {
-			p.fail("kind %q: want one of %v", kind, known)
-		}
 	}
 	if err := p.done(); err != nil {
 		return nil, err
 	}
 	return func(i *tailItem) bool {
 		if glob != "" {
-			if ok, _ := path.Match(glob, i.Type); !ok { // the glob was checked above
+			if ok, _ := queue.MatchType(glob, i.Type); !ok { // the glob was checked above
 				return false
 			}
 		}
@@ -88,9 +85,8 @@ func tailFilter(p *params) (func(*tailItem) bool, error) {
 
 // eventStream writes server-sent events. The first failure stays.
 type eventStream struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	err     error
+	w   io.Writer
+	err error
 }
 
 func (s *eventStream) comment(text string) { s.write(": " + text + "\n\n") }
@@ -108,7 +104,5 @@ func (s *eventStream) write(text string) {
 	if s.err != nil {
 		return
 	}
-	if _, s.err = s.w.Write([]byte(text)); s.err == nil {
-		s.err = s.control.Flush()
-	}
+	_, s.err = io.WriteString(s.w, text)
 }

@@ -63,7 +63,9 @@ func TestAdminTail(t *testing.T) {
 	if _, item := next(); item.Result != "refused" || item.Reason != "unsigned" || item.Status != 401 {
 		t.Errorf("refusal: %+v", item)
 	}
-	rig.refused("GET", "/webhooks/tail?kind=odd", nil, 400, "bad_request")
+	for _, query := range []string{"kind=odd", "result=nope", "error=nope", "source=a&source=b"} {
+		rig.refused("GET", "/webhooks/tail?"+query, nil, 400, "bad_request")
+	}
 	rig.reload(options, site+"handle /new {\n respond 204\n}\n")
 	if name, _ := next(); name != "end" {
 		t.Errorf("a reload sent %q, want end", name)

@@ -99,7 +99,7 @@ func TestAdminEvents(t *testing.T) {
 		if want := []string{"evt_charge", "evt_p4", "evt_p3", "evt_p2", "evt_p1", "evt_p0"}; !slices.Equal(paged, want) {
 			t.Errorf("paged: %v, want %v", paged, want)
 		}
-		for _, query := range []string{"limit=0", "limit=1001", "state=odd", "type=[", "since=soon", "sorce=payments", "cursor=%00nonsense"} {
+		for _, query := range []string{"limit=0", "limit=1001", "state=odd", "type=[", "since=soon", "sorce=payments", "cursor=%00nonsense", "error=nope", "source=payments&source=careful", "since=1h&since=2h", "limit=1&limit=2"} {
 			rig.refused("GET", "/webhooks/events?"+query, nil, 400, "bad_request")
 		}
 	})

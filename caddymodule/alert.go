@@ -3,10 +3,12 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
 // alertSource is the source of the events that alerts make. No configured source may have its name.
@@ -29,6 +31,7 @@ type Alert struct {
 	// How often a message is repeated while it lasts. Default: never; an outage is one message and its end another.
 	Repeat caddy.Duration `json:"repeat,omitempty"`
 
+	at      caddyfile.Token // where it stands in the Caddyfile
 	name    string
 	forward *Forward
 	mail    *mailer
@@ -98,6 +101,30 @@ func (a *Alert) checkRules() error {
 	return nil
 }
 
+// alertDestination finds where the messages of a go.
+func (app *App) alertDestination(a *Alert) (*Destination, error) {
+	d, ok := app.Destinations[a.To]
+	if !ok {
+		return nil, fmt.Errorf("destination %q is not declared: want one of %s", a.To, strings.Join(sortedKeys(app.Destinations), ", "))
+	}
+	return d, nil
+}
+
+// checkAlertSources wants the sources that alerts name to be configured. It is called when all of them are provisioned.
+func (app *App) checkAlertSources() error {
+	app.mu.Lock()
+	known := sortedKeys(app.sources)
+	app.mu.Unlock()
+	for _, name := range sortedKeys(app.Alerts) {
+		for _, r := range app.Alerts[name].On {
+			if r.Source != "" && !slices.Contains(known, r.Source) {
+				return fmt.Errorf("alert %s: on %s: source %q is not configured: want one of %s", name, r.Kind, r.Source, strings.Join(known, ", "))
+			}
+		}
+	}
+	return nil
+}
+
 // provision makes the alert ready. All destinations are provisioned by now.
 func (a *Alert) provision(app *App, name string) (err error) {
 	a.name = name
@@ -111,9 +138,9 @@ func (a *Alert) provision(app *App, name string) (err error) {
 		a.mail, err = newMailer(a.Email, name)
 		return err
 	}
-	d, ok := app.Destinations[a.To]
-	if !ok {
-		return fmt.Errorf("destination %q is not declared: want one of %s", a.To, strings.Join(sortedKeys(app.Destinations), ", "))
+	d, err := app.alertDestination(a)
+	if err != nil {
+		return err
 	}
 	if d.Sign != nil && d.Sign.As == signProvider {
 		return fmt.Errorf("destination %s signs as the provider, and an alert has none: want one with `sign standard` or without", a.To)

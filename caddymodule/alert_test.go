@@ -89,6 +89,20 @@ func TestAlertOnSilentSource(t *testing.T) {
 	}
 }
 
+// TestAlertOnUnknownSource wants a source that an alert names to be there: one that is misspelt would be silent for ever.
+func TestAlertOnUnknownSource(t *testing.T) {
+	const site = "webhook stripe {\n secret " + testSecret + "\n}"
+	options := func(rule string) string {
+		return "destination ops {\n to http://127.0.0.1:9\n}\nalert page {\n on " + rule + "\n to ops\n}"
+	}
+	g := startGateway(t, options("silent stripe 6h"), site)
+	for _, rule := range []string{"silent stirpe 6h", "secret_unused 7d stirpe", "secret_old 7d stirpe"} {
+		if err := g.load(options(rule), site); err == nil || !strings.Contains(err.Error(), `source "stirpe" is not configured: want one of stripe`) {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+}
+
 func TestAlertOnRefusedRequests(t *testing.T) {
 	r := startAlerts(t, "on refused 3 per 5m", "webhook github {\n name refusing\n secret "+testSecret+"\n}")
 	refuse := func(n int) {

@@ -43,6 +43,7 @@ type App struct {
 	Alerts map[string]*Alert `json:"alerts,omitempty"`
 
 	ctx     caddy.Context
+	serving context.Context // ends before Caddy's servers shut down, which wait for their requests; ctx ends after that
 	logger  *zap.Logger
 	events  *caddyevents.App
 	store   StoreModule
@@ -89,6 +90,9 @@ func (app *App) Provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.sources = make(map[string]*Handler)
 	app.inlines = make(map[string]*Destination)
+	if err := app.checkJSON(); err != nil {
+		return err
+	}
 	app.tracers = newTracers(app.shown)
 	app.keys = keyFetcher
 	app.keys.use()
@@ -105,6 +109,12 @@ func (app *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("loading events app: %w", err)
 	}
 	app.events = events.(*caddyevents.App)
+	serving, stop := context.WithCancel(ctx)
+	app.serving = serving
+	if err := app.events.On("stopping", stopping(stop)); err != nil {
+		stop()
+		return fmt.Errorf("subscribing to the end of the configuration: %w", err)
+	}
 
 	if app.StoreRaw == nil {
 		app.StoreRaw = json.RawMessage(`{"module":"badger"}`)
@@ -128,6 +138,15 @@ func (app *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("alert %s: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// stopping is called when Caddy begins to stop a configuration.
+type stopping context.CancelFunc
+
+// Handle implements caddyevents.Handler.
+func (stop stopping) Handle(context.Context, caddy.Event) error {
+	stop()
 	return nil
 }
 
@@ -164,6 +183,9 @@ func (app *App) register(h *Handler) error {
 
 // Start opens the store, unless a configuration before this one did, and makes this configuration's routes the active ones.
 func (app *App) Start() error {
+	if err := app.checkAlertSources(); err != nil {
+		return err
+	}
 	rt, err := app.acquire(app.ctx)
 	if err != nil {
 		return err

@@ -1,21 +1,34 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
 
-// registerInline makes the destination of a `forward <url>` known.
+// registerInline makes the destination of a `forward <url>` known. Its name does not tell all addresses and sources apart, and deliveries
+// find their destination by name: two that differ must not have the same one.
 func (app *App) registerInline(d *Destination) error {
 	app.mu.Lock()
 	defer app.mu.Unlock()
 	if _, ok := app.Destinations[d.name]; ok {
 		return fmt.Errorf("destination %q is declared, and an inline one has the same name", d.name)
 	}
+	if other, ok := app.inlines[d.name]; ok && !d.copyOf(other) {
+		return fmt.Errorf("inline destination %q of source %q: source %q has another one with the same name: give one of them a name of its own"+
+			" with `destination <name> { ... }` in the global option webhooks, and forward to that", d.name, d.source, other.source)
+	}
 	app.inlines[d.name] = d
 	return nil
+}
+
+// copyOf reports whether an inline destination is another one again, because its source stands in two servers.
+func (d *Destination) copyOf(other *Destination) bool {
+	mine, err1 := json.Marshal(d)
+	theirs, err2 := json.Marshal(other)
+	return d.source == other.source && err1 == nil && err2 == nil && string(mine) == string(theirs)
 }
 
 // declared returns a destination of the global options.

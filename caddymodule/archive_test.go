@@ -294,10 +294,11 @@ func TestImportLines(t *testing.T) {
 		`{"specversion":"1.0","source":"/webhooks/payments","type":"a"}` + "\n":          "id, a source and a type",
 		`{"specversion":"1.0","id":"1","source":"/elsewhere","type":"a"}` + "\n":         "not one of a gateway",
 		`{"specversion":"1.0","id":"1","source":"/webhooks/gone","type":"a"}` + "\n":     `"gone" is not configured`,
-		event(`,"time":"yesterday"`):   "not RFC 3339",
-		event(`,"data_base64":"%%%"`):  "not base64",
-		event(`,"requestheader":"[]"`): "requestheader",
-		event(`,"payloadstate":"odd"`): "its payload was odd",
+		event(`,"time":"yesterday"`):                   "not RFC 3339",
+		event(`,"data_base64":"%%%"`):                  "not base64",
+		event(`,"data":` + strings.Repeat("[", 1<<20)): "not JSON",
+		event(`,"requestheader":"[]"`):                 "requestheader",
+		event(`,"payloadstate":"odd"`):                 "its payload was odd",
 		event(`,"data":` + strings.Repeat(" ", 10) + `"` + strings.Repeat("x", 6<<20) + `"`): "larger than the source takes",
 	} {
 		if view := importLines(rig, "", line); view.Refused != 1 || view.Lines != 1 || !strings.Contains(view.Problems[0].Reason, reason) || view.Problems[0].Line != 1 {

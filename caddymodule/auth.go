@@ -21,6 +21,8 @@ type Auth struct {
 	Basic *BasicAuth `json:"basic,omitempty"`
 	// OAuth 2.0 client credentials; the token is fetched and renewed as needed.
 	OAuth2 *OAuth2 `json:"oauth2,omitempty"`
+
+	secrets *secretSet
 }
 
 // BasicAuth is a user and a password.
@@ -54,12 +56,14 @@ func (config *Auth) provision(logger *zap.Logger) (authorizer, error) {
 	switch {
 	case config.Bearer != "" && config.Basic == nil && config.OAuth2 == nil:
 		secrets, err := newSecretSet([]string{config.Bearer}, logger)
+		config.secrets = secrets
 		return func(_ context.Context, now time.Time, h http.Header) error {
 			h.Set("Authorization", "Bearer "+string(secrets.get(now)[0].Bytes()))
 			return nil
 		}, err
 	case config.Basic != nil && config.Bearer == "" && config.OAuth2 == nil:
 		secrets, err := newSecretSet([]string{config.Basic.User, config.Basic.Password}, logger)
+		config.secrets = secrets
 		return func(_ context.Context, now time.Time, h http.Header) error {
 			pair := secrets.get(now)
 			r := http.Request{Header: h}
@@ -67,12 +71,17 @@ func (config *Auth) provision(logger *zap.Logger) (authorizer, error) {
 			return nil
 		}, err
 	case config.OAuth2 != nil && config.Bearer == "" && config.Basic == nil:
-		return config.OAuth2.provision(logger)
+		source, err := config.OAuth2.provision(logger)
+		if err != nil {
+			return nil, err
+		}
+		config.secrets = source.secrets
+		return source.authorize, nil
 	}
 	return nil, errors.New("want exactly one of bearer, basic and oauth2")
 }
 
-func (config *OAuth2) provision(logger *zap.Logger) (authorizer, error) {
+func (config *OAuth2) provision(logger *zap.Logger) (*tokenSource, error) {
 	secrets, err := newSecretSet([]string{config.ClientID, config.ClientSecret}, logger)
 	if err != nil {
 		return nil, err
@@ -80,8 +89,7 @@ func (config *OAuth2) provision(logger *zap.Logger) (authorizer, error) {
 	if config.TokenURL == "" {
 		return nil, errors.New("oauth2: has no token_url")
 	}
-	source := &tokenSource{config: config, secrets: secrets}
-	return source.authorize, nil
+	return &tokenSource{config: config, secrets: secrets}, nil
 }
 
 // tokenSource fetches tokens one at a time and keeps the last one while it is valid.

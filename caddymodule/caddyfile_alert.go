@@ -27,13 +27,14 @@ func (app *App) parseAlert(d *caddyfile.Dispenser) error {
 	if _, ok := app.Alerts[name]; ok {
 		return d.Errf("alert '%s' is already specified", name)
 	}
-	a := new(Alert)
+	a := &Alert{at: d.Token()}
 	for d.NextBlock(1) {
 		var err error
 		switch d.Val() {
 		case "on":
 			err = a.parseRule(d)
 		case "to":
+			a.at = d.Token()
 			err = parseText(d, &a.To, "the name of a destination")
 		case "format":
 			err = parseText(d, &a.Format, "event or slack")

@@ -2,12 +2,17 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
 
 func init() {
@@ -74,6 +79,20 @@ func (app *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
+	return app.checkAlerts()
+}
+
+// checkAlerts wants the destinations of alerts to be declared here or in a block before.
+func (app *App) checkAlerts() error {
+	for _, name := range sortedKeys(app.Alerts) {
+		a := app.Alerts[name]
+		if a.To == "" || a.Email != nil { // both is another mistake, which provision tells
+			continue
+		}
+		if _, err := app.alertDestination(a); err != nil {
+			return placed(fmt.Errorf("alert %s: %w", name, err), a.at)
+		}
+	}
 	return nil
 }
 
@@ -122,6 +141,12 @@ func (app *App) parseDestination(d *caddyfile.Dispenser) error {
 	if _, ok := app.Destinations[name]; ok {
 		return d.Errf("destination '%s' is already specified", name)
 	}
+	if err := delivery.ValidName(name); err != nil {
+		return d.WrapErr(err)
+	}
+	if strings.Contains(name, ":") {
+		return d.Errf("destination name %q: want one without a colon: `forward` takes it for an address", name)
+	}
 	dest := new(Destination)
 	var opts destinationOptions
 	for d.NextBlock(1) {
@@ -149,15 +174,21 @@ func withEntry[V any](m map[string]V, name string, value V) map[string]V {
 	return out
 }
 
+// maxDuration is the longest time that an option takes: one close to what a duration can hold, counted from now, would end in the past.
+const maxDuration = 100 * 365 * 24 * time.Hour
+
 // parseDuration reads exactly one positive duration; days are allowed.
 func parseDuration(d *caddyfile.Dispenser, into *caddy.Duration) error {
 	name := d.Val()
+	if *into != 0 {
+		return d.Errf("%s is already specified", name)
+	}
 	var text string
 	if !d.AllArgs(&text) {
 		return d.Errf("%s: want exactly one duration, such as 30s or 7d", name)
 	}
 	value, err := caddy.ParseDuration(text)
-	if err != nil || value <= 0 {
+	if err != nil || value <= 0 || value > maxDuration {
 		return d.Errf("%s: invalid duration '%s': want one such as 30s, 5m or 7d", name, text)
 	}
 	*into = caddy.Duration(value)
@@ -185,20 +216,18 @@ func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		var err error
 		switch d.Val() {
 		case "durability":
-			if !d.AllArgs(&b.Durability) || b.Durability != "fsync" && b.Durability != "os" {
+			if err = parseText(d, &b.Durability, "fsync or os"); err == nil && b.Durability != "fsync" && b.Durability != "os" {
 				err = d.Err("durability: want fsync or os")
 			}
 		case "encryption_key":
-			if !d.AllArgs(&b.EncryptionKey) {
-				err = d.Err("encryption_key: want exactly one placeholder, such as {env.SLUICE_KEY}")
-			}
+			err = parseText(d, &b.EncryptionKey, "a placeholder such as {env.SLUICE_KEY}")
 		case "min_free":
-			b.MinFree, err = parseSize(d)
+			err = parseSize(d, &b.MinFree)
 		case "max_size":
-			b.MaxSize, err = parseSize(d)
+			err = parseSize(d, &b.MaxSize)
 		case "max_pending":
-			var n int
-			n, err = parseCount(d)
+			n := int(b.MaxPending)
+			err = parseCount(d, &n)
 			b.MaxPending = int64(n)
 		default:
 			err = d.Errf("unrecognized option '%s' of store badger: want durability, encryption_key, min_free, max_size or max_pending", d.Val())

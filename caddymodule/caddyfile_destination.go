@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -43,6 +44,7 @@ const destinationOptionNames = "to, timeout, retry, max_attempts, max_age, dead_
 //	    ... (the options of reverse_proxy)
 //	}
 type destinationOptions struct {
+	to    caddyfile.Token   // where the last address stands
 	proxy []caddyfile.Token // the segment of the proxy block, read when all addresses are known
 }
 
@@ -51,12 +53,13 @@ func (o *destinationOptions) parse(d *caddyfile.Dispenser, dest *Destination) (k
 	switch d.Val() {
 	case "to":
 		err = parseList(d, &dest.To, "a URL such as https://app.internal/hooks")
+		o.to = d.Token()
 	case "timeout":
 		err = parseDuration(d, &dest.Timeout)
 	case "retry":
 		err = parseRetry(d, dest)
 	case "max_attempts":
-		dest.ensureRetry().MaxAttempts, err = parseCount(d)
+		err = parseCount(d, &dest.ensureRetry().MaxAttempts)
 	case "max_age":
 		err = parseDuration(d, &dest.ensureRetry().MaxAge)
 	case "dead_on":
@@ -97,7 +100,7 @@ func (o *destinationOptions) finish(d *caddyfile.Dispenser, dest *Destination) e
 	}
 	_, upstreams, err := parseTargets(dest.To)
 	if err != nil {
-		return d.WrapErr(err)
+		return placed(err, o.to)
 	}
 	if _, err := dest.buildPolicy(); err != nil {
 		return d.WrapErr(err)
@@ -106,6 +109,10 @@ func (o *destinationOptions) finish(d *caddyfile.Dispenser, dest *Destination) e
 		return d.WrapErr(err)
 	}
 	if o.proxy == nil {
+		o.to.Text = "reverse_proxy"
+		if _, err = proxyFor(upstreams, []caddyfile.Token{o.to}); err != nil {
+			return fmt.Errorf("to: %w: want a URL such as https://app.internal/hooks, or an address that reverse_proxy takes, such as h2c://app:8080", err)
+		}
 		return nil
 	}
 	handler, err := proxyFor(upstreams, o.proxy)
@@ -130,8 +137,7 @@ func proxyFor(upstreams []string, segment []caddyfile.Token) (*reverseproxy.Hand
 	tokens = append(tokens, segment[1:]...)
 	for _, token := range segment[1:] {
 		if token.Text == "handle_response" {
-			return nil, caddyfile.NewDispenser([]caddyfile.Token{token}).Errf(
-				"%s:%d: proxy: handle_response has no place here: there is no client whose response could be handled", token.File, token.Line)
+			return nil, placed(errHandleResponse, token)
 		}
 	}
 	handler := new(reverseproxy.Handler)
@@ -155,6 +161,9 @@ func parseStatuses(d *caddyfile.Dispenser, into *[]string) error {
 
 func parseRateOption(d *caddyfile.Dispenser, dest *Destination) (err error) {
 	args := d.RemainingArgs()
+	if dest.Rate != "" {
+		return d.Err("rate is already specified")
+	}
 	if len(args) < 1 || len(args) > 2 {
 		return d.Err("rate: want a rate such as 100/s, and perhaps a burst")
 	}
@@ -172,7 +181,7 @@ func parseRateOption(d *caddyfile.Dispenser, dest *Destination) (err error) {
 
 func parseSign(d *caddyfile.Dispenser, dest *Destination) error {
 	args := d.RemainingArgs()
-	if len(args) < 2 || args[0] != signStandard && args[0] != signProvider {
+	if len(args) < 2 || args[0] != signStandard && args[0] != signProvider || args[0] == signProvider && len(args) > 2 {
 		return d.Err("sign: want `sign standard <secret>...` or `sign provider <secret>`")
 	}
 	if dest.Sign != nil {
@@ -191,6 +200,9 @@ func parseHeader(d *caddyfile.Dispenser, dest *Destination) error {
 	if len(args) == 2 {
 		value = args[1]
 	}
+	if err := checkHeaderText(args...); err != nil {
+		return d.Errf("header: %v", err)
+	}
 	if dest.Headers == nil {
 		dest.Headers = new(headers.HeaderOps)
 	}
@@ -207,6 +219,9 @@ func parseHeader(d *caddyfile.Dispenser, dest *Destination) error {
 		addHeader(&ops.Add, name[1:], value)
 	default:
 		addHeader(&ops.Set, name, value)
+	}
+	if err := checkHeaders(ops); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (h *Handler) parseForward(d *caddyfile.Dispenser) error {
 	default:
 		f.Destination = to[0]
 	}
-	var opts destinationOptions
+	opts := destinationOptions{to: f.at}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		known, err := f.parseOption(d)
 		if !known && err == nil && f.Inline != nil {
@@ -68,6 +68,7 @@ func (f *Forward) parseOption(d *caddyfile.Dispenser) (known bool, err error) {
 		}
 	case "when":
 		if err = parseText(d, &f.When, "a CEL expression in quotes or backticks"); err == nil {
+			f.When = written.Replace(f.When)
 			if _, celErr := newCondition(f.When); celErr != nil {
 				err = d.WrapErr(celErr)
 			}
@@ -91,7 +92,10 @@ func (f *Forward) parseOption(d *caddyfile.Dispenser) (known bool, err error) {
 }
 
 func (f *Forward) parseTransform(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
+	args := asWritten(d.RemainingArgs())
+	if f.Transform != "" {
+		return d.Err("transform is already specified")
+	}
 	if len(args) != 2 || args[0] != "jq" {
 		return d.Err("transform: want `transform jq <program>`, with the program in quotes or backticks")
 	}
@@ -110,6 +114,7 @@ func (f *Forward) parseEnrich(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&f.Enrich.URL) {
 		return d.Err("enrich: want exactly one URL")
 	}
+	f.Enrich.URL = written.Replace(f.Enrich.URL)
 	if err := new(enrichment).parseURL(f.Enrich.URL); err != nil {
 		return d.WrapErr(err)
 	}
@@ -119,6 +124,9 @@ func (f *Forward) parseEnrich(d *caddyfile.Dispenser) error {
 			var name, value string
 			if !d.AllArgs(&name, &value) {
 				return d.Err("header: want a name and a value")
+			}
+			if err := checkHeaderName(name); err != nil {
+				return d.WrapErr(err)
 			}
 			if f.Enrich.Headers == nil {
 				f.Enrich.Headers = make(map[string]string)

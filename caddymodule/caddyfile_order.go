@@ -10,7 +10,7 @@ const orderForm = "`order by <expr>... [within <duration> by <expr>] [park <atte
 
 // parseOrder reads the `order` of a forward.
 func (f *Forward) parseOrder(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
+	args := asWritten(d.RemainingArgs())
 	if len(args) < 2 || args[0] != "by" {
 		return d.Errf("order: want %s", orderForm)
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -27,18 +28,30 @@ func (app *App) parseProvider(d *caddyfile.Dispenser) error {
 	if _, ok := app.Providers[args[0]]; ok {
 		return d.Errf("provider '%s' is already specified", args[0])
 	}
+	had := make(given)
+	at := d.Token()
 	for d.NextBlock(1) {
-		if err := parseSpecOption(d, &p.Spec, "provider "+args[0], ""); err != nil {
+		if err := parseSpecOption(d, &p.Spec, had, "provider "+args[0], ""); err != nil {
 			return err
 		}
 	}
 	app.Providers = withEntry(app.Providers, args[0], p)
+	spec, err := app.providerSpec(args[0])
+	if err != nil {
+		return placed(err, at)
+	}
+	if _, err := compileEarly(spec); err != nil {
+		return placed(fmt.Errorf("provider %s: %w", args[0], err), at)
+	}
 	return nil
 }
 
-// parseSpecOption hands an option to the provider's data. For errors, block names the block, and others what it takes besides.
-func parseSpecOption(d *caddyfile.Dispenser, spec *verifiers.Spec, block, others string) error {
-	name, args := d.Val(), d.RemainingArgs()
+// parseSpecOption hands an option to the provider's data. had are those before it in the block. For errors, block names the block, and others what it takes besides.
+func parseSpecOption(d *caddyfile.Dispenser, spec *verifiers.Spec, had given, block, others string) error {
+	if err := had.add(d); err != nil {
+		return err
+	}
+	name, args := d.Val(), asWritten(d.RemainingArgs())
 	known, err := spec.Set(name, args...)
 	if err != nil {
 		return d.WrapErr(err)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
@@ -62,7 +63,7 @@ func parseExponential(args []string) (*Exponential, error) {
 				return nil, fmt.Errorf("nothing after 'x'")
 			}
 			m, err := strconv.ParseFloat(args[i], 64)
-			if err != nil || m < 1 {
+			if err != nil || outside(m, 1, math.MaxFloat64) {
 				return nil, fmt.Errorf("invalid multiplier '%s'", args[i])
 			}
 			e.Multiplier = m
@@ -86,7 +87,7 @@ func (r *Retry) parseSchedule(args []string) error {
 				return fmt.Errorf("want one number after 'jitter', and nothing more")
 			}
 			j, err := strconv.ParseFloat(args[i+1], 64)
-			if err != nil || j < 0 || j > 1 {
+			if err != nil || outside(j, 0, 1) {
 				return fmt.Errorf("invalid jitter '%s'", args[i+1])
 			}
 			r.Jitter = j
@@ -103,7 +104,7 @@ func (r *Retry) parseSchedule(args []string) error {
 
 func durationInto(into *caddy.Duration, text string) error {
 	value, err := caddy.ParseDuration(text)
-	if err != nil || value <= 0 {
+	if err != nil || value <= 0 || value > maxDuration {
 		return fmt.Errorf("invalid duration '%s'", text)
 	}
 	*into = caddy.Duration(value)
@@ -135,7 +136,7 @@ func parseBreaker(d *caddyfile.Dispenser, dest *Destination) error {
 		}
 	}
 	if len(args) > 2 {
-		if b.Ratio, err = strconv.ParseFloat(args[2], 64); err != nil || b.Ratio <= 0 || b.Ratio > 1 {
+		if b.Ratio, err = strconv.ParseFloat(args[2], 64); err != nil || outside(b.Ratio, 0, 1) || b.Ratio == 0 {
 			return d.Errf("breaker: invalid ratio '%s': want a part from 0 to 1, such as 0.5", args[2])
 		}
 	}

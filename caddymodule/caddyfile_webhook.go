@@ -59,8 +59,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&h.Provider) {
 		return d.Err("webhook: want exactly one provider, such as stripe or hmac; `caddy webhooks providers` lists them")
 	}
+	had := make(given)
 	for d.NextBlock(0) {
-		if err := h.parseOption(d); err != nil {
+		if err := h.parseOption(d, had); err != nil {
 			return err
 		}
 	}
@@ -70,7 +71,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // webhookOptionNames is what parseOption knows itself.
 const webhookOptionNames = "name, secret, forward, token, unsigned_ok, tolerance, dedup, ack, deadline, max_body, public_url, split, redact, mask, reconcile or verifier"
 
-func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
+func (h *Handler) parseOption(d *caddyfile.Dispenser, had given) error {
 	switch d.Val() {
 	case "name":
 		return parseText(d, &h.Name, "the source's name")
@@ -90,9 +91,7 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 	case "deadline":
 		return parseDuration(d, &h.Deadline)
 	case "max_body":
-		var err error
-		h.MaxBody, err = parseSize(d)
-		return err
+		return parseSize(d, &h.MaxBody)
 	case "public_url":
 		return parseText(d, &h.PublicURL, "an address such as https://hooks.example.com")
 	case "split":
@@ -101,7 +100,13 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 		h.Redact = true
 		return noArgs(d)
 	case "mask":
-		return parseList(d, &h.Mask, "paths such as data.card.number")
+		if err := parseList(d, &h.Mask, "paths such as data.card.number"); err != nil {
+			return err
+		}
+		if err := checkMask(h.Mask); err != nil {
+			return d.WrapErr(err)
+		}
+		return nil
 	case "reconcile":
 		return h.parseReconcile(d)
 	case "forward":
@@ -109,7 +114,7 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
 	case "verifier":
 		return h.parseVerifier(d)
 	}
-	return parseSpecOption(d, h.ensureSpec(), "webhook "+h.Provider, webhookOptionNames+"; or a parameter of the scheme, ")
+	return parseSpecOption(d, h.ensureSpec(), had, "webhook "+h.Provider, webhookOptionNames+"; or a parameter of the scheme, ")
 }
 
 func (h *Handler) ensureSpec() *verifiers.Spec {
@@ -144,6 +149,10 @@ func (h *Handler) parseToken(d *caddyfile.Dispenser) error {
 
 func (h *Handler) parseTolerance(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
+	spec := h.ensureSpec()
+	if spec.Timestamp.Past != nil {
+		return d.Err("tolerance is already specified")
+	}
 	if len(args) == 0 || len(args) > 2 {
 		return d.Err("tolerance: want <past> [<future>], such as 5m, or off")
 	}
@@ -158,13 +167,12 @@ func (h *Handler) parseTolerance(d *caddyfile.Dispenser) error {
 	if len(args) == 1 && *limits[0] == verifiers.Off {
 		limits[1] = limits[0]
 	}
-	spec := h.ensureSpec()
 	spec.Timestamp.Past, spec.Timestamp.Future = limits[0], limits[1]
 	return nil
 }
 
 func (h *Handler) parseDedup(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
+	args := asWritten(d.RemainingArgs())
 	if h.Dedup != nil {
 		return d.Err("dedup is already specified")
 	}
@@ -189,18 +197,21 @@ func (h *Handler) parseDedup(d *caddyfile.Dispenser) error {
 		return d.Errf("dedup: unexpected '%s': want <window> [by <expr>...], or off", args[0])
 	}
 	dedup.By = args[1:]
-	if _, err := parseExprs(dedup.By); err != nil {
-		return d.Errf("dedup by: %v", err)
+	if _, err := dedup.by(); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }
 
 func (h *Handler) parseAck(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
+	args := asWritten(d.RemainingArgs())
 	if h.Ack == nil {
 		h.Ack = new(Ack)
 	}
 	if len(args) == 2 && args[0] == "sync" {
+		if h.Ack.Sync != 0 {
+			return d.Err("ack sync is already specified")
+		}
 		if err := durationInto(&h.Ack.Sync, args[1]); err != nil {
 			return d.Errf("ack sync: %v: want a time such as 2s", err)
 		}
@@ -208,6 +219,9 @@ func (h *Handler) parseAck(d *caddyfile.Dispenser) error {
 	}
 	if len(args) == 0 || len(args) > 2 {
 		return d.Err("ack: want <status> [<body>], or sync <duration>")
+	}
+	if h.Ack.Status != 0 {
+		return d.Err("ack is already specified; `ack sync <duration>` may stand beside it")
 	}
 	status, err := strconv.Atoi(args[0])
 	if err != nil || status < 200 || status > 299 {
@@ -221,6 +235,9 @@ func (h *Handler) parseAck(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) parseSplit(d *caddyfile.Dispenser) error {
+	if h.Split != nil {
+		return d.Err("split is already specified")
+	}
 	on := true
 	if d.NextArg() {
 		switch d.Val() {

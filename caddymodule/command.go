@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes of `caddy webhooks`. Scripts rely on them.
@@ -44,14 +47,58 @@ func buildCommand(root *cobra.Command) {
 		}
 		return cmd.Help()
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return finish(cmd, usageError(err)) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd == root && cmd.Flags().NArg() > 0 { // the flag may be right for the verb that was meant
+			return root.RunE(cmd, cmd.Flags().Args())
+		}
+		return finish(cmd, usageError(err))
+	})
 	for _, verb := range verbs {
 		cmd := verb()
-		if check := cmd.Args; check != nil {
-			cmd.Args = func(cmd *cobra.Command, args []string) error { return finish(cmd, usageError(check(cmd, args))) }
-		}
+		strict(cmd)
 		root.AddCommand(cmd)
 	}
+}
+
+// strict refuses what a script with an unset variable, or one too many, would say without meaning it, of a verb and those below it: an argument or a flag that is empty,
+// and a flag that is given twice, of which the last one would count. Lists can be repeated.
+func strict(cmd *cobra.Command) {
+	check := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if slices.Contains(args, "") {
+			return finish(cmd, usagef("an argument is empty: want an id or a name"))
+		}
+		if check == nil {
+			return nil
+		}
+		return finish(cmd, usageError(check(cmd, args)))
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if slices.Contains([]string{"string", "int", "float64"}, f.Value.Type()) {
+			f.Value = &onceValue{Value: f.Value, filled: !slices.Contains([]string{"address", "config", "adapter", "public-url"}, f.Name)}
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		strict(sub)
+	}
+}
+
+// onceValue is the value of a flag that can be given once.
+type onceValue struct {
+	pflag.Value
+	filled bool // it must not be empty
+	given  bool
+}
+
+func (v *onceValue) Set(text string) error {
+	if v.given {
+		return errors.New("it is given more than once")
+	}
+	if v.filled && text == "" {
+		return errors.New("it is empty")
+	}
+	v.given = true
+	return v.Value.Set(text)
 }
 
 // commandError is an error with the exit code that goes with it.
@@ -78,7 +125,38 @@ var errSilent = errors.New("failed")
 
 // runVerb makes a cobra RunE of a verb: errors go to standard error in one line, and the exit code follows from the error.
 func runVerb(run func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error { return finish(cmd, run(cmd, args)) }
+	return func(cmd *cobra.Command, args []string) error {
+		out := &checkedOutput{Writer: cmd.OutOrStdout()}
+		cmd.SetOut(out)
+		err := run(cmd, args)
+		if err == nil && out.err != nil {
+			err = fmt.Errorf("writing the output: %w", out.err)
+		}
+		return finish(cmd, err)
+	}
+}
+
+// checkedOutput is where a verb prints. It remembers that something could not be written: a file that is cut short must not look like a success.
+type checkedOutput struct {
+	io.Writer
+	err error
+}
+
+func (o *checkedOutput) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// file is the file behind an output; nil if there is none.
+func file(w io.Writer) *os.File {
+	if o, ok := w.(*checkedOutput); ok {
+		w = o.Writer
+	}
+	f, _ := w.(*os.File)
+	return f
 }
 
 // finish prints an error and gives it the form from which Caddy takes the exit code.

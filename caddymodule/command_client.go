@@ -66,12 +66,20 @@ func newAdminClient(address string) (*adminClient, error) {
 	} else {
 		c.origin = "http://" + target
 	}
-	c.http = &http.Client{Transport: &http.Transport{
+	c.http = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, parsed.Network, target)
 		},
 	}}
 	return c, nil
+}
+
+// segment escapes a name or an id as one part of a path: dots too, which would mean another path.
+func segment(id string) string {
+	if strings.Trim(id, ".") == "" {
+		return strings.ReplaceAll(id, ".", "%2E")
+	}
+	return url.PathEscape(id)
 }
 
 // open makes a call and returns its answer if it is a good one. The caller closes the body.

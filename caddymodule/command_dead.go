@@ -48,6 +48,9 @@ them again:`,
 			if err != nil {
 				return err
 			}
+			if len(dead.Groups) == 0 && !cmd.Flags().Changed("watch") {
+				tellUnknown(cmd, client, query)
+			}
 			return showOr(cmd, s, raw, func() { printDead(s, &dead) })
 		})
 	})
@@ -82,7 +85,8 @@ func printDead(s *screen, v *deadView) {
 func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "audit [--limit <n>]", Short: "Lists what operators changed, newest first", Args: cobra.NoArgs,
-		Long: `Lists what was changed through the admin API: pauses, replays, cancellations, and tokens that were revealed. The last 1000 changes are kept.`,
+		Long: `Lists what was changed through the admin API or the dashboard: pauses, replays, events sent again with another payload, cancellations, requests released from
+the quarantine or removed, imports, reconciliations and tests; and what was taken out: exports, backups and tokens that were revealed. The last 1000 entries are kept.`,
 	}
 	connectFlags(cmd)
 	outputFlags(cmd)

@@ -48,8 +48,8 @@ Needs no configuration and no network, and leaves nothing behind.`,
 
 // isTerminal reports whether a person reads what is written to w, and wants colours.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	f := file(w)
+	return f != nil && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // program is how the user called this program.

@@ -16,12 +16,21 @@ func webhooksCommand() *cobra.Command {
 	return root
 }
 
-// TestOperatingCommandsExist parses every command line of the operator's guide.
-func TestOperatingCommandsExist(t *testing.T) {
-	raw, err := os.ReadFile("../docs/operating.md")
-	if err != nil {
-		t.Fatal(err)
+// guides are those of operators and applications.
+func guides(t *testing.T) (raw []byte) {
+	for _, name := range []string{"operating", "forwarding"} {
+		text, err := os.ReadFile("../docs/" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw = append(raw, text...)
 	}
+	return raw
+}
+
+// TestOperatingCommandsExist parses every command line of the guides.
+func TestOperatingCommandsExist(t *testing.T) {
+	raw := guides(t)
 	found := 0
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(raw), -1) {
 		for line := range strings.Lines(block[1]) {
@@ -51,12 +60,9 @@ func TestOperatingCommandsExist(t *testing.T) {
 	}
 }
 
-// TestOperatingCaddyfiles validates what the operator's guide shows of configurations.
+// TestOperatingCaddyfiles validates what the guides show of configurations.
 func TestOperatingCaddyfiles(t *testing.T) {
-	raw, err := os.ReadFile("../docs/operating.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := guides(t)
 	for _, name := range regexp.MustCompile(`\{env\.([A-Z_]+)\}`).FindAllStringSubmatch(string(raw), -1) {
 		t.Setenv(name[1], "whsec_something")
 	}
@@ -103,7 +109,7 @@ func TestEveryVerbIsTheSame(t *testing.T) {
 			t.Errorf("%s does not take --dry-run", name)
 		}
 	}
-	for _, name := range []string{"status", "sources", "destinations"} {
+	for _, name := range []string{"status", "sources", "destinations", "dead"} {
 		if cmd, _, err := webhooksCommand().Find([]string{name}); err != nil || cmd.Flags().Lookup("watch") == nil {
 			t.Errorf("%s does not take --watch", name)
 		}

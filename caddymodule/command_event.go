@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 func init() { verbs = append(verbs, showCommand) }
@@ -39,7 +39,7 @@ Payloads are shown as their source allows: not at all with redact, and with what
 		if err != nil {
 			return err
 		}
-		path, query := "events/"+url.PathEscape(args[0]), url.Values{}
+		path, query := "events/"+segment(args[0]), url.Values{}
 		if *source != "" {
 			query.Set("source", *source)
 		}
@@ -54,6 +54,9 @@ Payloads are shown as their source allows: not at all with redact, and with what
 	})
 	return cmd
 }
+
+// maxIndented bounds what a payload may become when it is indented; beyond that it is shown as it is.
+const maxIndented = 32 << 20
 
 func showEvent(cmd *cobra.Command, client *adminClient, path string, query url.Values, withPayload bool) error {
 	var detail eventDetail
@@ -70,14 +73,11 @@ func showEvent(cmd *cobra.Command, client *adminClient, path string, query url.V
 		return err
 	}
 	s.printf("\n%s\n", s.paint(bold, "Payload"))
-	if s.width > 0 && json.Valid(body.Bytes()) {
-		var indented bytes.Buffer
-		if err := json.Indent(&indented, body.Bytes(), "", "  "); err != nil {
-			return err
-		}
-		body = indented
+	text := body.Bytes()
+	if indented, ok := verifiers.IndentJSON(text, "  ", maxIndented); ok && s.width > 0 {
+		text = indented
 	}
-	for line := range strings.SplitSeq(strings.TrimRight(body.String(), "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.TrimRight(string(text), "\n"), "\n") {
 		s.printf("%s\n", printable(strings.ReplaceAll(line, "\t", "    ")))
 	}
 	return nil

@@ -27,7 +27,7 @@ func filterFlags(cmd *cobra.Command) {
 	f.String("type", "", "Whose type matches this glob")
 	f.String("id", "", "With this id: the gateway's (wh_...) or the provider's")
 	f.StringSlice("state", nil, "With a delivery in one of these states: pending, delivering, held, delivered, dead, cancelled")
-	f.String("error", "", "With a delivery whose last failure is of this class: status, timeout, dial, dns, tls, reset, ...")
+	f.String("error", "", "With a delivery whose last failure is of this class: "+strings.Join(failureClasses, ", "))
 	f.String("since", "", "Received since: a time such as 2006-01-02T15:04:05Z, a date, or how long ago, such as 24h or 7d")
 	f.String("until", "", "Received before; as --since")
 	completeWith(cmd, "state", "cancelled", "dead", "delivered", "delivering", "held", "pending")
@@ -108,6 +108,9 @@ func printEventPage(cmd *cobra.Command, client *adminClient, query url.Values) e
 	if err != nil {
 		return err
 	}
+	if len(page.Events) == 0 {
+		tellNothing(cmd, client, query, "events")
+	}
 	s := newScreen(cmd.OutOrStdout())
 	return showOr(cmd, s, raw, func() {
 		printEvents(s, page.Events)
@@ -134,6 +137,9 @@ func printAllEvents(cmd *cobra.Command, client *adminClient, query url.Values) e
 		}
 		if _, err := client.get(ctx, "events", query, &page); err != nil {
 			return interrupted(ctx, err)
+		}
+		if len(page.Events) == 0 && !query.Has("cursor") {
+			tellNothing(cmd, client, query, "events")
 		}
 		if err := printEventLines(s, page.Events, asJSON); err != nil {
 			return err

@@ -44,8 +44,10 @@ func keygenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "keygen [--ed25519]", Short: "Makes a secret to sign forwarded events with", Args: cobra.NoArgs,
 		Long: `Makes a secret for a destination's "sign standard": whsec_... for the application to share or, with --ed25519, a pair of keys of which the application
-gets the public one (whpk_...) and cannot sign. Nothing is stored, and no running Caddy is needed.`,
-		Example: `  caddy webhooks keygen > billing_secret   # sign standard {file./run/secrets/billing_secret}`,
+gets the public one (whpk_...) and cannot sign. Nothing is stored, and no running Caddy is needed.
+
+A file that it is written to should be for the user that Caddy runs as and for nobody else: hence the umask.`,
+		Example: `  (umask 077; caddy webhooks keygen > billing_secret) && chown caddy: billing_secret   # sign standard {file./etc/caddy/billing_secret}`,
 	}
 	outputFlags(cmd)
 	pair := cmd.Flags().Bool("ed25519", false, "Make a pair of keys instead of a shared secret")

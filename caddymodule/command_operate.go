@@ -39,7 +39,7 @@ func cancelCommand() *cobra.Command {
 		s := newScreen(cmd.OutOrStdout())
 		for _, id := range ids {
 			var result cancelledView
-			raw, err := client.post(cmd.Context(), "events/"+url.PathEscape(id)+"/cancel", query, nil, &result)
+			raw, err := client.post(cmd.Context(), "events/"+segment(id)+"/cancel", query, nil, &result)
 			if err != nil {
 				return err
 			}
@@ -85,7 +85,7 @@ func pauseCommand(paused bool) *cobra.Command {
 		for _, name := range names {
 			var d destinationView
 			var raw json.RawMessage
-			if raw, err = client.post(cmd.Context(), "destinations/"+url.PathEscape(name)+"/"+action, dryRunQuery(*dryRun), nil, &d); err != nil {
+			if raw, err = client.post(cmd.Context(), "destinations/"+segment(name)+"/"+action, dryRunQuery(*dryRun), nil, &d); err != nil {
 				return err
 			}
 			if err := showOr(cmd, s, raw, func() { s.printf("%s\n", describePause(&d, done, *dryRun)) }); err != nil {

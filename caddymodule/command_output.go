@@ -40,7 +40,7 @@ type screen struct {
 
 func newScreen(w io.Writer) *screen {
 	s := &screen{Writer: w, color: isTerminal(w)}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := file(w); f != nil && term.IsTerminal(int(f.Fd())) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
 			s.width = width
 		}
@@ -195,6 +195,14 @@ func outputFlags(cmd *cobra.Command) { cmd.Flags().Bool("json", false, "Print JS
 func watchFlags(cmd *cobra.Command) {
 	cmd.Flags().Duration("watch", 0, "Show it again and again, each time after this span")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && cmd.Flags().Changed("watch") { // --watch 5s is read as --watch and an argument
+			if _, err := time.ParseDuration(args[0]); err == nil {
+				return cmd.Flags().Set("watch", args[0])
+			}
+		}
+		return cobra.NoArgs(cmd, args)
+	}
 }
 
 // watch shows something once or, with --watch, until it is interrupted.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -76,7 +75,7 @@ func printProviders(s *screen, providers []providerView) {
 
 func showProvider(cmd *cobra.Command, client *adminClient, id string) error {
 	var detail providerDetail
-	raw, err := client.get(cmd.Context(), "providers/"+url.PathEscape(id), nil, &detail)
+	raw, err := client.get(cmd.Context(), "providers/"+segment(id), nil, &detail)
 	if offline(cmd, err) {
 		spec, lookupErr := catalogue.Lookup(id)
 		if lookupErr != nil {

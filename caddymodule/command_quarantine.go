@@ -1,10 +1,12 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"io"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -51,12 +53,12 @@ A released request is verified again with the secrets of now, as of the time it 
 	return cmd
 }
 
-func refusedPath(id string) string { return "quarantine/" + url.PathEscape(id) }
+func refusedPath(id string) string { return "quarantine/" + segment(id) }
 
 // refusedFlags choose among refused requests.
 func refusedFlags(cmd *cobra.Command) {
 	cmd.Flags().String("source", "", "Of this source")
-	cmd.Flags().String("reason", "", "Refused for this reason: unsigned, malformed, mismatch, stale, unreadable, ...")
+	cmd.Flags().String("reason", "", "Refused for this reason: "+strings.Join(refusalReasons, ", "))
 }
 
 // listFlags make cmd list refused requests.
@@ -91,6 +93,9 @@ func changeRefusedCommand(verb, short string, change func(cmd *cobra.Command, cl
 			if ids, err = refusedIDs(cmd, client); err != nil {
 				return err
 			}
+			if len(ids) == 0 {
+				return tellNoRefused(cmd, client)
+			}
 		}
 		var failed error
 		for _, id := range ids {
@@ -98,13 +103,29 @@ func changeRefusedCommand(verb, short string, change func(cmd *cobra.Command, cl
 				if len(ids) == 1 {
 					return err
 				}
-				_, _ = io.WriteString(cmd.ErrOrStderr(), id+": "+printable(err.Error())+"\n") // nobody is left to tell if standard error is closed
+				if err := tellRefused(cmd, id, err); err != nil {
+					return err
+				}
 				failed = errSilent
 			}
 		}
 		return failed
 	})
 	return cmd
+}
+
+// tellRefused says of one request among several why nothing was done with it: for people, and as a document for programs.
+func tellRefused(cmd *cobra.Command, id string, err error) error {
+	text := printable(err.Error())
+	if !strings.Contains(text, id) {
+		text = id + ": " + text
+	}
+	_, _ = io.WriteString(cmd.ErrOrStderr(), text+"\n") // nobody is left to tell if standard error is closed
+	document, err := json.Marshal(map[string]string{"id": id, "error": text})
+	if err != nil {
+		return err
+	}
+	return showOr(cmd, newScreen(cmd.OutOrStdout()), document, func() {})
 }
 
 // refusedQuery is what the flags of cmd choose.
@@ -145,6 +166,15 @@ func refusedIDs(cmd *cobra.Command, client *adminClient) ([]string, error) {
 	}
 }
 
+// tellNoRefused says that no request is chosen.
+func tellNoRefused(cmd *cobra.Command, client *adminClient) error {
+	query, err := refusedQuery(cmd, 1, "source", "reason")
+	if err == nil {
+		tellNothing(cmd, client, query, "refused requests")
+	}
+	return err
+}
+
 func listQuarantine(cmd *cobra.Command, client *adminClient, limit int) error {
 	query, err := refusedQuery(cmd, limit, "source", "reason", "cursor")
 	if err != nil {
@@ -154,6 +184,9 @@ func listQuarantine(cmd *cobra.Command, client *adminClient, limit int) error {
 	raw, err := client.get(cmd.Context(), "quarantine", query, &page)
 	if err != nil {
 		return err
+	}
+	if len(page.Requests) == 0 {
+		tellNothing(cmd, client, query, "refused requests")
 	}
 	s := newScreen(cmd.OutOrStdout())
 	return showOr(cmd, s, raw, func() {

@@ -73,7 +73,7 @@ The default range is the last 24 hours; it cannot begin before what history keep
 
 // followReconcile shows the progress and returns the result.
 func followReconcile(ctx context.Context, client *adminClient, source string, query url.Values, bar *progress) (json.RawMessage, error) {
-	resp, err := client.stream(ctx, http.MethodPost, "sources/"+url.PathEscape(source)+"/reconcile", query)
+	resp, err := client.stream(ctx, http.MethodPost, "sources/"+segment(source)+"/reconcile", query)
 	if err != nil {
 		return nil, err
 	}

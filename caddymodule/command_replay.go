@@ -136,6 +136,9 @@ func startReplay(cmd *cobra.Command, client *adminClient, ids []string, flags *r
 	if err != nil {
 		return err
 	}
+	if query, err := filterQuery(cmd); err == nil && view.Estimate.Events == 0 && view.Estimate.Complete && order.Filter != nil {
+		tellNothing(cmd, client, query, "deliveries")
+	}
 	s := newScreen(cmd.OutOrStdout())
 	if flags.dry || flags.detach {
 		return showOr(cmd, s, raw, func() {
@@ -154,7 +157,15 @@ func describeEstimate(e delivery.ReplayEstimate) string {
 	if !e.Complete {
 		more = "more than "
 	}
-	return fmt.Sprintf("%s%d deliveries of %d events", more, e.Deliveries, e.Events)
+	return fmt.Sprintf("%s%d deliveries of %d events", more, e.Deliveries, e.Events) + describeUnderWay(e.UnderWay)
+}
+
+// describeUnderWay tells of deliveries that a replay leaves out.
+func describeUnderWay(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", without %d that are under way", n)
 }
 
 // followReplay shows the progress of a replay until it ends.
@@ -166,7 +177,7 @@ func followReplay(cmd *cobra.Command, client *adminClient, id string) error {
 	defer tick.Stop()
 	for {
 		var view replayView
-		raw, err := client.get(ctx, "replays/"+url.PathEscape(id), nil, &view)
+		raw, err := client.get(ctx, "replays/"+segment(id), nil, &view)
 		if err != nil {
 			bar.clear()
 			return brokenOff(ctx, cmd, id, err)
@@ -201,7 +212,7 @@ func endReplay(cmd *cobra.Command, raw []byte, view *replayView) error {
 		if view.Skipped > 0 {
 			s.printf(" (%d had none to put back)", view.Skipped)
 		}
-		s.printf("\n")
+		s.printf("%s\n", describeUnderWay(view.UnderWay))
 	}); err != nil {
 		return err
 	}
@@ -213,7 +224,7 @@ func endReplay(cmd *cobra.Command, raw []byte, view *replayView) error {
 
 func cancelReplay(cmd *cobra.Command, client *adminClient, id string, dryRun bool) error {
 	var view replayView
-	raw, err := client.post(cmd.Context(), "replays/"+url.PathEscape(id)+"/cancel", dryRunQuery(dryRun), nil, &view)
+	raw, err := client.post(cmd.Context(), "replays/"+segment(id)+"/cancel", dryRunQuery(dryRun), nil, &view)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func resendEvent(cmd *cobra.Command, client *adminClient, ids []string, flags *r
 	if err != nil {
 		return err
 	}
-	path := "events/" + url.PathEscape(ids[0])
+	path := "events/" + segment(ids[0])
 	var payload []byte
 	if flags.edit {
 		payload, err = editedPayload(cmd, client, path, query.Get("source"))

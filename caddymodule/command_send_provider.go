@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,7 +72,7 @@ func ownProvider(cmd *cobra.Command, id string) (*verifiers.Spec, error) {
 		return nil, err
 	}
 	var detail providerDetail
-	_, err = client.get(cmd.Context(), "providers/"+url.PathEscape(id), nil, &detail)
+	_, err = client.get(cmd.Context(), "providers/"+segment(id), nil, &detail)
 	var failed *commandError
 	switch {
 	case errors.As(err, &failed) && failed.code == exitNotFound:

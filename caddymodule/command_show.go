@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -110,7 +109,7 @@ With --reveal, shows the token that a provider sent in a handshake and wants pas
 		}
 		if *reveal != "" {
 			var token handshakeToken
-			raw, err := client.post(cmd.Context(), "sources/"+url.PathEscape(*reveal)+"/handshake", nil, nil, &token)
+			raw, err := client.post(cmd.Context(), "sources/"+segment(*reveal)+"/handshake", nil, nil, &token)
 			if err != nil {
 				return err
 			}
@@ -177,6 +176,11 @@ func printSecrets(s *screen, sources []sourceView) {
 	if len(t.rows) > 0 {
 		s.printf("\n")
 		t.print(s)
+	}
+	for i := range sources {
+		for _, failing := range sources[i].Failing {
+			s.printf("%s\n", s.paint(red, printable(sources[i].Name+": "+failing+"; its last good value is used until Caddy stops")))
+		}
 	}
 }
 

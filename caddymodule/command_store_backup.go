@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,8 @@ func backupTo(ctx context.Context, cmd *cobra.Command, w io.Writer, dir, keyText
 		if err != nil {
 			return badgerstore.BackupInfo{}, err
 		}
-		return badgerstore.BackupDir(ctx, dir, w, offlineOptions(key))
+		info, err := badgerstore.BackupDir(ctx, dir, w, offlineOptions(key))
+		return info, errors.Join(err, handOver(dir, dir))
 	}
 	if keyText != "" {
 		return badgerstore.BackupInfo{}, usagef("--encryption-key goes with --dir: the running Caddy knows its key")
@@ -223,5 +225,10 @@ func restoreStore(ctx context.Context, file io.Reader, to, keyText string, targe
 	if err != nil {
 		return badgerstore.BackupInfo{}, err
 	}
-	return badgerstore.Restore(ctx, file, key, to, offlineOptions(newKey))
+	like := filepath.Dir(filepath.Clean(to))
+	if _, err := os.Stat(to); err == nil {
+		like = to
+	}
+	info, err := badgerstore.Restore(ctx, file, key, to, offlineOptions(newKey))
+	return info, errors.Join(err, handOver(to, like))
 }

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +49,9 @@ The exit code is 1 if something was lost.`,
 			return err
 		}
 		report, err := badgerstore.Salvage(ctx, args[0], *to, newKey, offlineOptions(oldKey))
+		if err == nil {
+			err = handOver(*to, args[0])
+		}
 		if err != nil {
 			return explained(err)
 		}
@@ -58,7 +62,7 @@ The exit code is 1 if something was lost.`,
 		if err := showOr(cmd, s, raw, func() { printSalvage(s, report) }); err != nil {
 			return err
 		}
-		if report.LostCount+report.Missing > 0 {
+		if report.LostCount+report.Missing > 0 || report.Uncounted {
 			return errSilent
 		}
 		return nil
@@ -96,6 +100,12 @@ func printSalvage(s *screen, r *badgerstore.SalvageReport) {
 	}
 	if r.Missing > 0 {
 		s.printf("%s\n", s.paint(red, fmt.Sprintf("%d more events were counted by the store, and nothing is left of them", r.Missing)))
+	}
+	if r.Uncounted {
+		s.printf("%s\n", s.paint(red, "the store has lost its newest part or its bookkeeping: how many more events are missing cannot be told"))
+	}
+	if slices.ContainsFunc(r.Source.Findings, func(f badgerstore.Finding) bool { return f.Kind == "table" }) {
+		s.printf("with the tables that are lost, so are the states of some deliveries: those are pending, and may be delivered once more\n")
 	}
 	s.printf("the new store is in %s\n", printable(r.To))
 }

@@ -41,9 +41,12 @@ says so if it was too slow to show everything.`,
 	f.String("type", "", "Whose type matches this glob")
 	f.String("error", "", "With this reason of a refusal, or class of a failure")
 	f.StringSlice("kind", nil, "Only these kinds: request, attempt, delivery, breaker, pause")
-	f.StringSlice("result", nil, "Only requests with these results: accepted, duplicate, refused, handshake, error")
+	f.StringSlice("result", nil, "Only with these results: accepted, duplicate, refused, handshake, error of requests; open, half-open, closed of breakers; paused, resumed")
 	limit := f.Int("limit", 0, "End after this many (default: never)")
 	cmd.RunE = runVerb(func(cmd *cobra.Command, _ []string) error {
+		if *limit < 0 || *limit == 0 && cmd.Flags().Changed("limit") {
+			return usagef("limit %d: want 1 or more", *limit)
+		}
 		query, err := tailQuery(cmd)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,7 @@ func TestCommandsFail(t *testing.T) {
 		{[]string{"status", "--config", "/does/not/exist"}, exitUsage, "address of the admin API"},
 		{[]string{"status", "--address", rig.addr}, exitUnreachable, "not a Caddy with the webhook gateway"},
 		{[]string{"odd"}, exitUsage, `unknown verb "odd"`},
+		{[]string{"odd", "--address", elsewhere}, exitUsage, `unknown verb "odd"`},
 		{[]string{"status", "extra"}, exitUsage, ""},
 		{[]string{"status", "--odd"}, exitUsage, "unknown flag"},
 		{[]string{"show"}, exitUsage, "accepts 1 arg"},
@@ -142,7 +144,19 @@ func TestCommandsFail(t *testing.T) {
 		{[]string{"replay", "--follow", "rp_none"}, exitNotFound, "rp_none"},
 		{[]string{"providers", "no_such"}, exitNotFound, "no_such"},
 		{[]string{"tail", "--kind", "odd"}, exitUsage, "odd"},
+		{[]string{"tail", "--result", "nope"}, exitUsage, "want one of accepted"},
+		{[]string{"tail", "--limit", "-1"}, exitUsage, "want 1 or more"},
+		{[]string{"events", "--error", "nope"}, exitUsage, "want one of status"},
+		{[]string{"replay", "--error", "nope"}, exitUsage, "want one of status"},
+		{[]string{"quarantine", "--reason", "bogus"}, exitUsage, "want one of unsigned"},
+		{[]string{"events", "--source", "a", "--source", "b"}, exitUsage, "more than once"},
+		{[]string{"show", ""}, exitUsage, "empty"},
+		{[]string{"pause", ""}, exitUsage, "empty"},
+		{[]string{"cancel", "evt_none", "--destination", ""}, exitUsage, "empty"},
+		{[]string{"show", "."}, exitNotFound, "not found"},
+		{[]string{"cancel", ".."}, exitNotFound, "not found"},
 		{[]string{"status", "--watch=1ms"}, exitUsage, "100ms"},
+		{[]string{"status", "--watch", "1ms"}, exitUsage, "100ms"},
 	} {
 		args := c.args
 		if !strings.Contains(strings.Join(args, " "), "--address") && !strings.Contains(strings.Join(args, " "), "--config") && args[0] != "odd" {
@@ -151,6 +165,20 @@ func TestCommandsFail(t *testing.T) {
 		o := run(t, args...)
 		if o.code != c.code || !strings.Contains(o.stderr, c.says) || !strings.HasPrefix(o.stderr, "Error: ") || strings.Count(o.stderr, "\n") != 1 || o.stdout != "" {
 			t.Errorf("%v: %+v, want code %d and %q", c.args, o, c.code, c.says)
+		}
+	}
+	for _, args := range [][]string{{"status", "--address", "unix/" + rig.socket}, {"providers"}, {"keygen"}} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip(err) // only Linux has it
+		}
+		cmd := process(t, append([]string{"webhooks"}, args...)...)
+		cmd.Stdout = full
+		if err := cmd.Run(); cmd.ProcessState.ExitCode() != exitFailed {
+			t.Errorf("%v with a full disk: %v", args, err)
+		}
+		if err := full.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if o := run(t); o.code != 0 || !strings.Contains(o.stdout, "Available Commands") {

@@ -131,7 +131,7 @@ func (f *verifyFlags) suspected() ([]verifiers.NamedSecret, error) {
 		}
 		name := fmt.Sprintf("suspect %d", i+1)
 		if isPlaceholder(value) {
-			name = value
+			name = source.label()
 		}
 		out = append(out, verifiers.NamedSecret{Name: name, Secret: verifiers.NewSecret(source.value)})
 	}

@@ -53,7 +53,7 @@ func TestVerifyCaptures(t *testing.T) {
 			if code != tc.code || v.Verifies != (tc.code == exitOK) || v.Reason != tc.reason || v.Secret != tc.secret {
 				t.Errorf("exit code %d, %+v", code, v)
 			}
-			if v.Verifies && (len(v.Events) != 1 || v.Events[0].EventID != "evt_1" || v.Events[0].Type != "a.b" || !v.SignedAt.Equal(signed)) {
+			if v.Verifies && (len(v.Events) != 1 || v.Events[0].EventID != "evt_1" || v.Events[0].Type != "1" || !v.SignedAt.Equal(signed)) {
 				t.Errorf("%+v", v)
 			}
 			if !v.Verifies && v.Reason != "malformed" && len(v.Findings) == 0 && name != "another secret" {

@@ -74,7 +74,8 @@ func (h *Dashboard) visit(r *http.Request) (dashboard.Visit, error) {
 	} else if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
 		v.Base, v.Path = strippedBase(o.URL.Path, r.URL.Path)
 	}
-	v.User, v.Protected = h.user(r)
+	v.User, v.Known = h.user(r)
+	v.Protected = v.Known || h.UnprotectedOK
 	if v.User == "" {
 		v.User = actorOf(r)
 	}
@@ -99,8 +100,8 @@ func strippedBase(original, path string) (base, rest string) {
 	return before, path
 }
 
-// user names whom Caddy let in, and reports whether anything keeps others out.
-func (h *Dashboard) user(r *http.Request) (name string, protected bool) {
+// user names whom Caddy let in, and reports whether it let anybody in that it knows.
+func (h *Dashboard) user(r *http.Request) (name string, known bool) {
 	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if repl != nil {
 		if h.User != "" {
@@ -110,7 +111,7 @@ func (h *Dashboard) user(r *http.Request) (name string, protected bool) {
 		}
 	}
 	verified := r.TLS != nil && len(r.TLS.VerifiedChains) > 0
-	return truncate(name, 200), name != "" || verified || h.UnprotectedOK
+	return truncate(name, 200), name != "" || verified
 }
 
 // rebound reports whether a request that reached a loopback address names a host that is none: browsers on this machine send such ones when a foreign site

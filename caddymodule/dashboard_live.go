@@ -36,7 +36,7 @@ func streamNews(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
-	news := &newsStream{eventStream: eventStream{w: w, control: http.NewResponseController(w)}, happened: map[string]int{}}
+	news := &newsStream{eventStream: eventStream{w: newPatientWriter(w, g.app.ctx)}, happened: map[string]int{}}
 	news.comment("live")
 	news.follow(r, g, t)
 	return nil
@@ -67,7 +67,7 @@ func (s *newsStream) follow(r *http.Request, g *gateway, t *tail) {
 			clear(s.happened)
 		case <-heartbeat.C:
 			s.comment("still here")
-		case <-g.app.ctx.Done(): // a reload or the end: the server must not wait for its clients
+		case <-g.app.serving.Done(): // a reload or the end: the server must not wait for its clients
 			s.send("end", struct{}{})
 			return
 		case <-r.Context().Done():

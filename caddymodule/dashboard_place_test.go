@@ -213,21 +213,23 @@ func TestDashboardBehindProxy(t *testing.T) {
 // TestDashboardMisplaced: a dashboard that was not told where it stands says what to write.
 func TestDashboardMisplaced(t *testing.T) {
 	for _, site := range []string{"handle /dash* {\n webhooks_dashboard\n}", "route /dash/* {\n webhooks_dashboard\n}", "@dash path /dash/*\nwebhooks_dashboard @dash"} {
-		g := startGateway(t, "destination app {\n to 127.0.0.1:9\n}", site+hookSite)
-		for _, path := range []string{"/dash/", "/dash/events", "/dash/events/wh_1", "/dash/static/x/app.css"} {
-			resp, body := g.do(http.MethodGet, path, nil, "")
-			if resp.StatusCode != http.StatusNotFound || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") || !strings.Contains(body, "`handle_path /dash*`") || !strings.Contains(body, "`base /dash`") {
-				t.Errorf("%s: %s: %d %s", site, path, resp.StatusCode, body)
+		t.Run(site, func(t *testing.T) {
+			g := startGateway(t, "destination app {\n to 127.0.0.1:9\n}", site+hookSite)
+			for _, path := range []string{"/dash/", "/dash/events", "/dash/events/wh_1", "/dash/static/x/app.css"} {
+				resp, body := g.do(http.MethodGet, path, nil, "")
+				if resp.StatusCode != http.StatusNotFound || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") || !strings.Contains(body, "`handle_path /dash*`") || !strings.Contains(body, "`base /dash`") {
+					t.Errorf("%s: %s: %d %s", site, path, resp.StatusCode, body)
+				}
 			}
-		}
-		if resp, body := g.do(http.MethodPost, "/dash/destination/pause", nil, "name=app"); resp.StatusCode != http.StatusForbidden {
-			t.Errorf("a change: %d %s", resp.StatusCode, body)
-		}
-		if strings.HasPrefix(site, "handle /dash*") {
-			if resp, body := g.do(http.MethodGet, "/dash", nil, ""); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "handle_path /dash*") {
-				t.Errorf("/dash: %d %s", resp.StatusCode, body)
+			if resp, body := g.do(http.MethodPost, "/dash/destination/pause", nil, "name=app"); resp.StatusCode != http.StatusForbidden {
+				t.Errorf("a change: %d %s", resp.StatusCode, body)
 			}
-		}
+			if strings.HasPrefix(site, "handle /dash*") {
+				if resp, body := g.do(http.MethodGet, "/dash", nil, ""); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "handle_path /dash*") {
+					t.Errorf("/dash: %d %s", resp.StatusCode, body)
+				}
+			}
+		})
 	}
 	g := startGateway(t, "destination app {\n to 127.0.0.1:9\n}", "webhooks_dashboard\n"+hookSite)
 	for path, hint := range map[string]bool{"/evnts": true, "/events/a/b/c": false, "/destination/x": false} {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -67,6 +66,7 @@ type Destination struct {
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
 	name      string
+	source    string // of an inline one
 	policy    delivery.Policy
 	proxy     *reverseproxy.Handler
 	target    *url.URL // scheme, host, path and query of requests
@@ -136,8 +136,14 @@ func (d *Destination) provision(ctx caddy.Context, app *App, name string) (err e
 	if d.auth, err = d.Auth.provision(d.logger); err != nil {
 		return fmt.Errorf("auth: %w", err)
 	}
+	if err := checkHeaders(d.Headers); err != nil {
+		return err
+	}
 	if d.Headers != nil {
 		if err := d.Headers.Provision(ctx); err != nil {
+			return fmt.Errorf("header: %w", err)
+		}
+		if err := checkHeaderOps(d.Headers); err != nil {
 			return fmt.Errorf("header: %w", err)
 		}
 	}
@@ -167,6 +173,8 @@ func checkFormat(format string, sign *Sign) (string, error) {
 // memory, and that it sees of those only that reverse_proxy has buffered.
 const bodyAtOnce = 64 << 10
 
+var errHandleResponse = errors.New("proxy: handle_response has no place here: there is no client whose response could be handled")
+
 // provisionProxy loads the reverse_proxy handler and works out the URL of requests.
 func (d *Destination) provisionProxy(ctx caddy.Context) error {
 	raw := d.ProxyRaw
@@ -176,6 +184,9 @@ func (d *Destination) provisionProxy(ctx caddy.Context) error {
 	handler := new(reverseproxy.Handler)
 	if err := caddy.StrictUnmarshalJSON(raw, handler); err != nil {
 		return fmt.Errorf("proxy: %w", err)
+	}
+	if len(handler.HandleResponse) > 0 {
+		return errHandleResponse
 	}
 	if len(d.To) == 0 && len(handler.Upstreams) == 0 && handler.DynamicUpstreamsRaw == nil {
 		return errors.New("has no address: want `to <url>...`")
@@ -188,17 +199,14 @@ func (d *Destination) provisionProxy(ctx caddy.Context) error {
 	if len(handler.Upstreams) == 0 && handler.DynamicUpstreamsRaw == nil {
 		merged, err := proxyFor(upstreams, nil)
 		if err != nil {
-			return fmt.Errorf("to: %w", err)
+			return fmt.Errorf("to: %s", strings.TrimSuffix(err.Error(), ", at :0")) // it stands in no Caddyfile
 		}
 		handler.Upstreams = merged.Upstreams
 		if handler.TransportRaw == nil {
 			handler.TransportRaw = merged.TransportRaw
 		}
 	}
-	if len(d.To) > 1 && handler.Headers == nil {
-		// each host must see its own name
-		handler.Headers = &headers.Handler{Request: &headers.HeaderOps{Set: http.Header{"Host": {"{http.reverse_proxy.upstream.hostport}"}}}}
-	}
+	d.setHost(handler)
 	if handler.RequestBuffers == 0 {
 		handler.RequestBuffers = bodyAtOnce
 	}
@@ -216,10 +224,10 @@ func parseTargets(to []string) (*url.URL, []string, error) {
 	target := &url.URL{Scheme: "http", Host: "localhost", Path: "/"}
 	var upstreams []string
 	for i, address := range to {
+		if err := checkAddress(address); err != nil {
+			return nil, nil, err
+		}
 		if !strings.HasPrefix(address, "http://") && !strings.HasPrefix(address, "https://") {
-			if strings.ContainsAny(address, "{ ") || address == "" {
-				return nil, nil, fmt.Errorf("to %q: want a URL such as https://app.internal/hooks", address)
-			}
 			upstreams = append(upstreams, address) // unix//run/app.sock, h2c://app:80, app:8080
 			if i == 0 {
 				target.Host = hostOf(address)

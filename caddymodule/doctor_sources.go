@@ -77,7 +77,7 @@ func (g *gateway) checkSources(_ context.Context, status *statusView) []healthNo
 	return notes
 }
 
-// checkSecrets looks for secrets that are shared, old, unused, or written in the configuration.
+// checkSecrets looks for secrets that cannot be read any more, are shared, old, unused, or written in the configuration.
 func (g *gateway) checkSecrets(_ context.Context, status *statusView) []healthNote {
 	g.app.mu.Lock()
 	var all []liveSecret
@@ -103,6 +103,12 @@ func (g *gateway) checkSecrets(_ context.Context, status *statusView) []healthNo
 			}
 		}
 	}
+	for _, s := range status.failingSecrets() {
+		notes = append(notes, healthNote{
+			Check: "secret", Target: s.target, Level: levelFail, Text: s.why,
+			Advice: "its last good value is used until Caddy stops, and Caddy does not start without it: put the file right",
+		})
+	}
 	notes = append(notes, unusedSecrets(status)...)
 	if len(notes) == 0 && len(all) > 0 {
 		notes = append(notes, healthNote{Check: "secret", Level: levelOK, Text: fmt.Sprintf("%d live, all different", len(all))})
@@ -110,8 +116,14 @@ func (g *gateway) checkSecrets(_ context.Context, status *statusView) []healthNo
 	return notes
 }
 
-// unusedSecrets finds live secrets that no request used, while others of the same source were used.
+// unusedSecret is how long a secret must have verified nothing before it is called unused: providers may be quiet for hours.
+const unusedSecret = 24 * time.Hour
+
+// unusedSecrets finds live secrets that no request used, while others of the same source were used. What was before the process started it does not know.
 func unusedSecrets(status *statusView) []healthNote {
+	if status.Time.Sub(status.CountedSince) < unusedSecret {
+		return nil
+	}
 	var notes []healthNote
 	for i := range status.Sources {
 		s := &status.Sources[i]
@@ -121,7 +133,7 @@ func unusedSecrets(status *statusView) []healthNote {
 		for _, secret := range s.Secrets {
 			if secret.Matches == 0 {
 				notes = append(notes, healthNote{
-					Check: "secret", Target: s.Name, Level: levelWarn, Text: fmt.Sprintf("secret %s has verified nothing for %s", secret.Label, since(processStart)),
+					Check: "secret", Target: s.Name, Level: levelWarn, Text: fmt.Sprintf("secret %s has verified nothing for %s", secret.Label, age(status.Time.Sub(status.CountedSince))),
 					Advice: "if it is a former one, the rotation is over: remove it",
 				})
 			}

@@ -86,7 +86,7 @@ func TestDoctor(t *testing.T) {
 		if err := os.Chtimes(old, time.Time{}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		rig.reload("destination up {\n to "+app.URL+"\n}", "webhook github {\n secret {file."+old+"}\n forward up\n}")
+		rig.reload("destination up {\n to "+app.URL+"\n}", "webhook github {\n name renewed\n secret {file."+old+"}\n forward up\n}")
 		if result := get[checkup](rig, "/webhooks/doctor"); !result.Healthy {
 			t.Errorf("not healthy: %+v", result)
 		}
@@ -100,5 +100,64 @@ func TestFragileHeaders(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(fragileHeaders(spec)), "[Event_Id X.Time X_Nonce X_Signature]"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestDoctorSecretFiles takes the files of secrets away from a gateway that runs: it goes on, and says that it would not start again.
+func TestDoctorSecretFiles(t *testing.T) {
+	app := startApplication(t, nil)
+	dir := t.TempDir()
+	file := func(name string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "{file." + path + "}"
+	}
+	options := fmt.Sprintf("destination app {\n to %s\n sign standard %s\n basic sluice %s\n}", app.URL, file("sign"), file("password"))
+	site := fmt.Sprintf("webhook github {\n name a\n secret %s\n token path %s\n forward app {\n enrich http://localhost/{json.id} {\n header X-Key %s\n }\n }\n}", file("live"), file("token"), file("key"))
+	rig := startAdmin(t, "memory", options, site)
+	if o := rig.webhooks("status", "--check"); o.code != exitOK {
+		t.Fatalf("status: %+v", o)
+	}
+	for _, name := range []string{"sign", "password", "live", "token"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, "key"), 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the status tells of five secrets", func() bool { return len(get[statusView](rig, "/webhooks/status").Problems) == 5 })
+
+	result := get[checkup](rig, "/webhooks/doctor")
+	status := rig.webhooks("status", "--check")
+	sources := rig.webhooks("sources")
+	if result.Healthy || status.code != exitFailed {
+		t.Errorf("all is well: %+v, %+v", result, status)
+	}
+	for name, target := range map[string]string{"sign": "app", "password": "app", "live": "a", "token": "a", "key": "a"} {
+		text := "secret {file." + filepath.Join(dir, name) + "} cannot be read: no such file"
+		if name == "key" {
+			text = "secret {file." + filepath.Join(dir, name) + "} is empty"
+		}
+		if n, ok := noteAbout(result, "secret", target, text); !ok || n.Level != levelFail {
+			t.Errorf("doctor says nothing of %s: %+v", name, result.Findings)
+		}
+		wantParts(t, "status", status.stdout, text)
+		if target == "a" {
+			wantParts(t, "sources", sources.stdout, text)
+		}
+	}
+}
+
+// TestUnusedSecrets checks that a secret is not called unused before it had a day to be used.
+func TestUnusedSecrets(t *testing.T) {
+	at := time.Now()
+	for since, want := range map[time.Duration]int{5 * time.Second: 0, 23 * time.Hour: 0, 25 * time.Hour: 1} {
+		status := &statusView{Time: at, CountedSince: at.Add(-since), Sources: []sourceView{{Name: "a", Secrets: []secretView{{Label: "new", Matches: 3}, {Label: "old"}}}}}
+		if notes := unusedSecrets(status); len(notes) != want {
+			t.Errorf("after %s: %+v", since, notes)
+		}
 	}
 }

@@ -82,24 +82,11 @@ func acquireRuntime(app *App) (*runtime, error) {
 	return rt, nil
 }
 
-// refuseMove keeps a reload from leaving a store behind with pending deliveries, which nobody would make.
+// refuseMove keeps a reload from leaving a store behind: the old configuration accepts events into it until the new one has taken over, and nobody would deliver those.
 func refuseMove(key string) (err error) {
-	runtimes.Range(func(other, value any) bool {
-		rt, ok := value.(*runtime)
-		if other == key || !ok {
-			return true
-		}
-		stats, statsErr := rt.stats(context.Background())
-		if statsErr != nil {
-			return true // it is being opened or closed
-		}
-		pending := uint64(0)
-		for _, d := range stats.Destinations {
-			pending += d.Pending
-		}
-		if pending > 0 {
-			err = fmt.Errorf("the store cannot be another one while %s is open with %d pending deliveries, which nobody would make: "+
-				"stop Caddy, move the directory so that they come along, and start it again", other, pending)
+	runtimes.Range(func(other, _ any) bool {
+		if other != key {
+			err = fmt.Errorf("the store cannot become another one while %s is open: stop Caddy, move the directory if its events are to come along, and start it again", other)
 		}
 		return err == nil
 	})

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 const maxEnrichment = 4 << 20
@@ -29,7 +30,11 @@ type enrichment struct {
 }
 
 // urlPart is one placeholder of the address and the literal text behind it.
-type urlPart struct{ key, after string }
+type urlPart struct {
+	key   string
+	path  bool // written {path:<key>}: the value is a path, whose slashes stay
+	after string
+}
 
 func (e *Enrich) provision(logger *zap.Logger) error {
 	r := &enrichment{into: e.Into, headers: make(map[string]*secretSet), client: &http.Client{
@@ -54,6 +59,17 @@ func (e *Enrich) provision(logger *zap.Logger) error {
 	return nil
 }
 
+// failing says why secrets in its headers cannot be read at present.
+func (e *Enrich) failing(now time.Time) (out []string) {
+	if e == nil {
+		return nil
+	}
+	for _, name := range sortedKeys(e.request.headers) {
+		out = append(out, e.request.headers[name].failing(now)...)
+	}
+	return out
+}
+
 // parseURL splits the template. Placeholders may stand in the path and the query only: an event must not choose the host.
 func (r *enrichment) parseURL(template string) error {
 	rest := template
@@ -66,16 +82,24 @@ func (r *enrichment) parseURL(template string) error {
 		if !closed {
 			return fmt.Errorf("url %q: a { without }", template)
 		}
+		key, path := strings.CutPrefix(key, "path:")
 		if err := checkURLKey(key); err != nil {
 			return fmt.Errorf("url %q: %w", template, err)
 		}
 		literal, tail, found = strings.Cut(rest, "{")
-		r.parts = append(r.parts, urlPart{key: key, after: literal})
+		r.parts = append(r.parts, urlPart{key: key, path: path, after: literal})
 	}
+	return r.checkURL(template)
+}
+
+func (r *enrichment) checkURL(template string) error {
 	u, err := url.Parse(r.before)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
-		len(r.parts) > 0 && u.Path == "" && u.RawQuery == "" {
+		len(r.parts) > 0 && !r.parts[0].path && u.Path == "" && u.RawQuery == "" {
 		return fmt.Errorf("url %q: want http(s)://host/path with placeholders only behind the host", template)
+	}
+	if _, err := r.fill(func(string) string { return "x" }); err != nil {
+		return fmt.Errorf("url %q: %w", template, err)
 	}
 	return nil
 }
@@ -93,19 +117,60 @@ func checkURLKey(key string) error {
 	return fmt.Errorf("unknown placeholder {%s}: want event.id, event.type, event.subject, json.<path>, header.<Name> or query.<name>", key)
 }
 
-// address fills in the template. A value that the event does not have is an error, because the address would be another one without it.
+// address fills in the template.
 func (r *enrichment) address(e *queue.Event) (string, error) {
-	var b strings.Builder
-	b.WriteString(r.before)
+	return r.fill(func(key string) string { return urlValue(key, e) })
+}
+
+// fill escapes each value for its place. A value that the event does not have is an error, because the address would be another one without it; so is one
+// that would lead out of the path.
+func (r *enrichment) fill(valueOf func(key string) string) (string, error) {
+	address := r.before
 	for _, p := range r.parts {
-		value := urlValue(p.key, e)
-		if value == "" {
+		value, query := valueOf(p.key), strings.Contains(address, "?")
+		switch {
+		case value == "":
 			return "", fmt.Errorf("event has no %s", p.key)
+		case p.path && query:
+			return "", fmt.Errorf("{path:%s} stands behind the ?: want it in the path", p.key)
+		case p.path:
+			var err error
+			if value, err = escapePath(value); err != nil {
+				return "", fmt.Errorf("%s %w", p.key, err)
+			}
+			address = strings.TrimSuffix(address, "/") + "/" + value // whatever the value is, it begins behind the host
+		case query:
+			address += url.QueryEscape(value)
+		default:
+			address += url.PathEscape(value)
 		}
-		b.WriteString(url.QueryEscape(value))
-		b.WriteString(p.after)
+		address += p.after
 	}
-	return b.String(), nil
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", errors.New("values do not make an address")
+	}
+	// in the decoded path: servers differ in when they decode an escaped slash
+	for segment := range strings.FieldsFuncSeq(u.Path, isSlash) {
+		if segment == "." || segment == ".." {
+			return "", errors.New("path has a segment . or ..")
+		}
+	}
+	return address, nil
+}
+
+func isSlash(r rune) bool { return r == '/' || r == '\\' }
+
+// escapePath escapes a value that is a path, segment by segment, and takes no other address for one.
+func escapePath(value string) (string, error) {
+	segments := strings.Split(strings.TrimPrefix(value, "/"), "/")
+	for i, segment := range segments {
+		if segment == "" && i < len(segments)-1 {
+			return "", errors.New("is not a path such as /v1/meters/m1")
+		}
+		segments[i] = url.PathEscape(segment)
+	}
+	return strings.Join(segments, "/"), nil
 }
 
 func urlValue(key string, e *queue.Event) string {
@@ -145,7 +210,7 @@ func (r *enrichment) apply(ctx context.Context, now time.Time, e *queue.Event, p
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotEnrichable, err)
 	}
-	if !gjson.ValidBytes(payload) || !gjson.ParseBytes(payload).IsObject() {
+	if !verifiers.ValidJSON(payload) || !gjson.ParseBytes(payload).IsObject() {
 		return nil, fmt.Errorf("%w: payload is not a JSON object", errNotEnrichable)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -186,7 +251,7 @@ func (r *enrichment) fetch(req *http.Request) ([]byte, error) {
 		return nil, fmt.Errorf("answer has status %d", resp.StatusCode)
 	case len(body) > maxEnrichment:
 		return nil, fmt.Errorf("answer is larger than %d bytes", maxEnrichment)
-	case !gjson.ValidBytes(body):
+	case !verifiers.ValidJSON(body):
 		return nil, errors.New("answer is not JSON")
 	}
 	return body, nil

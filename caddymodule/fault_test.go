@@ -75,7 +75,7 @@ func TestFaultyApplications(t *testing.T) {
 		}, "truncated", 200, queue.StateDead},
 		"reset before the answer":  {func(c net.Conn) { takeRequest(c); rst(c) }, "reset", 0, queue.StateDead},
 		"closed before the answer": {func(c net.Conn) { takeRequest(c) }, "reset", 0, queue.StateDead},
-		"no HTTP at all":           {func(c net.Conn) { takeRequest(c); fmt.Fprint(c, "220 mail.example.com ESMTP\r\n\r\n") }, "reset", 0, queue.StateDead},
+		"no HTTP at all":           {func(c net.Conn) { takeRequest(c); fmt.Fprint(c, "220 mail.example.com ESMTP\r\n\r\n") }, "protocol", 0, queue.StateDead},
 		"storm of 1xx, then 200": {func(c net.Conn) {
 			takeRequest(c)
 			fmt.Fprint(c, strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 200)+"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -10,10 +10,10 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
+	"unicode/utf8"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // The formats in which events are forwarded.
@@ -29,6 +29,8 @@ type message struct {
 	url    *url.URL // the destination's, with the provider's query in the original
 	header http.Header
 	body   []byte
+
+	signsAddress bool // the signature covers the url
 }
 
 // cloudEvent holds the context attributes, in the order in which they are written. See https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md.
@@ -41,6 +43,7 @@ type cloudEvent struct {
 	Subject         string `json:"subject,omitempty"`
 	DataContentType string `json:"datacontenttype,omitempty"`
 	Provider        string `json:"provider"`
+	ContentEncoding string `json:"contentencoding,omitempty"` // of data_base64, as the header of that name
 	TraceParent     string `json:"traceparent,omitempty"`
 	TraceState      string `json:"tracestate,omitempty"`
 }
@@ -87,7 +90,11 @@ func render(format string, e *queue.Event, payload []byte, replaced bool) (messa
 		setBinaryAttributes(m.header, newCloudEvent(e, ""))
 		return m, nil
 	default:
-		body, err := structured(newCloudEvent(e, contentType), payload)
+		ce := newCloudEvent(e, contentType)
+		if !replaced {
+			ce.ContentEncoding = e.Header.Get("Content-Encoding")
+		}
+		body, err := structured(ce, payload)
 		if err != nil {
 			return message{}, err
 		}
@@ -97,9 +104,12 @@ func render(format string, e *queue.Event, payload []byte, replaced bool) (messa
 
 // structured writes the JSON event format. The payload's bytes are copied as they came, so that numbers and the order of fields survive.
 func structured(ce cloudEvent, payload []byte) ([]byte, error) {
-	isJSON := carriesJSON(ce.DataContentType, payload)
-	if isJSON && !strings.Contains(ce.DataContentType, "json") {
-		ce.DataContentType = "application/json"
+	isJSON := utf8.Valid(payload) && carriesJSON(ce.DataContentType, payload) // other text would make the envelope unreadable
+	if isJSON {
+		ce.ContentEncoding = ""
+		if !strings.Contains(ce.DataContentType, "json") {
+			ce.DataContentType = "application/json"
+		}
 	}
 	var buf bytes.Buffer
 	buf.Grow(len(payload)*4/3 + 512)
@@ -128,7 +138,7 @@ func structured(ce cloudEvent, payload []byte) ([]byte, error) {
 // carriesJSON reports whether a payload can stand as JSON in an envelope. A body that says it is something else counts only if it is plainly an object or array.
 func carriesJSON(contentType string, payload []byte) bool {
 	trimmed := bytes.TrimSpace(payload)
-	if len(trimmed) == 0 || !gjson.ValidBytes(trimmed) {
+	if len(trimmed) == 0 || !verifiers.ValidJSON(trimmed) {
 		return false
 	}
 	return strings.Contains(contentType, "json") || trimmed[0] == '{' || trimmed[0] == '['
@@ -185,10 +195,11 @@ func withoutHopByHop(h http.Header) http.Header {
 	return out
 }
 
-// originalHeader is the header as the provider sent it, without what a proxy in front of us added for the provider's connection.
+// originalHeader is the header as the provider sent it, without what a proxy in front of us added for the provider's connection, and without how the provider would
+// like to have the answer encoded: it is we who read that.
 func originalHeader(h http.Header) http.Header {
 	out := withoutHopByHop(h)
-	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Accept-Encoding"} {
 		out.Del(name)
 	}
 	return out

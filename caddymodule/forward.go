@@ -24,7 +24,7 @@ type Forward struct {
 	// Only events whose type matches one of these globs; `!glob` excludes. Default: all.
 	Events []string `json:"events,omitempty"`
 
-	// Only events for which this CEL expression over `event` (id, type, source, provider, subject, time, headers, data) is true. Default: all.
+	// Only events for which this CEL expression over `event` (id, type, source, provider, subject, time, received_at, headers, data) is true. Default: all.
 	When string `json:"when,omitempty"`
 
 	// What is sent, in place of the destination's format.
@@ -53,11 +53,14 @@ type Forward struct {
 	program     *transform
 	provider    *verifiers.Provider // the source's
 	at          caddyfile.Token     // where it stands in the Caddyfile
+
+	signsAddress bool // the provider's signatures cover the address
 }
 
 // Enrich fetches JSON about an event and puts it into the payload before the event is sent. It is tried anew with every attempt.
 type Enrich struct {
 	// Address to GET: a template over {event.id}, {event.type}, {event.subject}, {json.<path>}, {header.<Name>} and {query.<name>} in its path and query.
+	// Values are escaped; {path:json.<path>} stands for a value that is a path itself, whose slashes stay.
 	URL string `json:"url"`
 	// Headers of the request. Values may hold placeholders such as {env.API_KEY}.
 	Headers map[string]string `json:"headers,omitempty"`
@@ -73,6 +76,7 @@ func (f *Forward) provision(ctx caddy.Context, app *App, h *Handler) (err error)
 		return err
 	}
 	f.provider = h.provider
+	f.signsAddress = h.provider.Spec().Needs().PublicURL
 	if f.filter, err = newTypeFilter(f.Events); err != nil {
 		return err
 	}
@@ -121,11 +125,26 @@ func (f *Forward) resolve(ctx caddy.Context, app *App, source string) (err error
 	if len(f.Inline.To) == 0 {
 		return errors.New("inline destination has no address")
 	}
-	if err := f.Inline.provision(ctx, app, inlineName(source, f.Inline.To[0])); err != nil {
+	f.nameInline(source)
+	if err := f.Inline.provision(ctx, app, f.Inline.name); err != nil {
 		return fmt.Errorf("destination %s: %w", f.Inline.To[0], err)
 	}
-	f.destination = f.Inline
 	return app.registerInline(f.Inline)
+}
+
+func (f *Forward) nameInline(source string) {
+	f.destination = f.Inline
+	f.Inline.name, f.Inline.source = inlineName(source, f.Inline.To[0]), source
+}
+
+// once refuses a forward to where one before it goes.
+func (f *Forward) once(before []*Forward) error {
+	for _, other := range before {
+		if other.destination == f.destination || f.Inline != nil && other.Inline != nil && f.Inline.name == other.Inline.name {
+			return errors.New("forwards to one destination twice: one delivery is all an event can have for a destination")
+		}
+	}
+	return nil
 }
 
 // addForward notes how a source's events are to be sent to d. The same source again is a copy of it in another server.
@@ -152,15 +171,15 @@ func (d *Destination) addForward(h *Handler, f *Forward) error {
 	return nil
 }
 
-// passes reports whether an event goes to this destination. vars is made when it is first needed.
-func (f *Forward) passes(e *queue.Event, vars func() map[string]any, logger *zap.Logger) bool {
+// passes reports whether an event goes to this destination. vars gives what conditions read, with the payload or without.
+func (f *Forward) passes(e *queue.Event, vars func(payload bool) map[string]any, logger *zap.Logger) bool {
 	if !f.filter.match(e.Type) {
 		return false
 	}
 	if f.when == nil {
 		return true
 	}
-	ok, err := f.when.match(vars())
+	ok, err := f.when.match(vars(f.when.payload))
 	if err != nil {
 		logger.Warn("condition failed; the event passes", zap.String("destination", f.destination.name), zap.String("event_type", f.destination.app.shown(e).Type), zap.Error(err))
 	}

@@ -268,19 +268,33 @@ func TestSynchronousAnswer(t *testing.T) {
 			w.WriteHeader(500)
 		case "/slow":
 			<-release
+		case "/broken":
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, "half")
+		case "/large":
+			_, _ = w.Write(make([]byte, maxAnswerRead+1))
+		case "/brotli":
+			w.Header().Set("Content-Encoding", "br")
+			_, _ = io.WriteString(w, "packed")
+		case "/bare":
+			w.Header()["Content-Type"] = nil
+			_, _ = io.WriteString(w, "<html>")
 		}
 	})
-	t.Cleanup(func() { close(release) })
 	site := ""
-	for _, kind := range []string{"fast", "failing", "slow"} {
+	for _, kind := range []string{"fast", "failing", "slow", "broken", "large", "brotli", "bare"} {
 		site += fmt.Sprintf("handle /%[1]s {\n webhook stripe {\n name %[1]s\n secret %[2]s\n ack sync 300ms\n ack 202 queued\n forward %[3]s/%[1]s {\n retry none\n}\n}\n}\n", kind, testSecret, app.URL)
 	}
 	g := startGateway(t, "", site)
+	t.Cleanup(func() { close(release) }) // before the gateway stops
 	stripe := provider(t, "stripe")
 	if resp, body := g.sendSigned(stripe, testSecret, "/fast", stripeEvent, time.Now()); resp.StatusCode != 200 || body != "<Response/>" || resp.Header.Get("Content-Type") != "text/xml" {
 		t.Errorf("fast: %d %q", resp.StatusCode, body)
 	}
-	for _, kind := range []string{"failing", "slow"} {
+	if resp, body := g.sendSigned(stripe, testSecret, "/bare", stripeEvent, time.Now()); resp.StatusCode != 200 || body != "<html>" || resp.Header["Content-Type"] != nil {
+		t.Errorf("bare: %d %q %q", resp.StatusCode, body, resp.Header["Content-Type"])
+	}
+	for _, kind := range []string{"failing", "slow", "broken", "large", "brotli"} {
 		if resp, body := g.sendSigned(stripe, testSecret, "/"+kind, stripeEvent, time.Now()); resp.StatusCode != 202 || body != "queued" {
 			t.Errorf("%s: %d %q", kind, resp.StatusCode, body)
 		}
@@ -334,6 +348,31 @@ func TestFailuresAreToldApart(t *testing.T) {
 			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 			c.Close()
 		}, class: "truncated"},
+		"no HTTP": {serve: func(c net.Conn) {
+			readRequest(c)
+			fmt.Fprint(c, "garbage\r\n\r\n")
+			c.Close()
+		}, class: "protocol"},
+		"no header": {serve: func(c net.Conn) {
+			readRequest(c)
+			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nno colon\r\n\r\n")
+			c.Close()
+		}, class: "protocol"},
+		"large header": {serve: func(c net.Conn) {
+			readRequest(c)
+			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-Large: "+strings.Repeat("x", 11<<20)+"\r\n\r\n")
+			c.Close()
+		}, class: "protocol"},
+		"status below 100": {serve: func(c net.Conn) {
+			readRequest(c)
+			fmt.Fprint(c, "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
+			c.Close()
+		}, class: "protocol"},
+		"another protocol": {serve: func(c net.Conn) {
+			readRequest(c)
+			fmt.Fprint(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			c.Close()
+		}, class: "protocol"},
 		"plain text on a TLS port": {serve: func(c net.Conn) {
 			readRequest(c)
 			fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -24,6 +24,7 @@ const userAgent = "Sluice-Webhooks/1.0"
 func (d *Destination) Forward(ctx context.Context, try *delivery.Try) delivery.Result {
 	m, result := d.compose(ctx, try)
 	if m == nil {
+		waiters.hand(try.Event, d.replyOf(try.Event, result, nil))
 		return result
 	}
 	ctx, traced := d.app.tracers.attempt(ctx, try, m.header)
@@ -33,7 +34,7 @@ func (d *Destination) Forward(ctx context.Context, try *delivery.Try) delivery.R
 	}
 	result = d.send(ctx, try, m, answer)
 	traced(result)
-	waiters.hand(try.Event, syncReply{status: result.Status, contentType: answer.header.Get("Content-Type"), body: answer.body.Bytes()})
+	waiters.hand(try.Event, d.replyOf(try.Event, result, answer))
 	return result
 }
 
@@ -66,7 +67,7 @@ func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message,
 	var err error
 	if f.Enrich != nil {
 		if payload, err = f.Enrich.request.apply(ctx, try.At, e, payload); err != nil {
-			return nil, delivery.Result{Class: classEnrich, Error: err.Error(), Permanent: errors.Is(err, errNotEnrichable)}
+			return nil, delivery.Result{Class: classEnrich, Error: err.Error(), Permanent: errors.Is(err, errNotEnrichable), Unreached: true}
 		}
 	}
 	if f.program != nil {
@@ -97,15 +98,21 @@ func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward
 	}
 	h.Set("Webhook-Attempt", strconv.Itoa(try.Attempt))
 	h.Del("Incremental") // it asked us not to wait for the whole body, and reverse_proxy refuses to hand such a wish on where it buffers
-	// a provider that itself signs by Standard Webhooks has these three headers covered by its signature, so in the original they stay untouched
-	if format != formatOriginal || d.Sign != nil || h.Get("Webhook-Signature") == "" {
+	signature, covered := false, false
+	if format == formatOriginal && d.Sign == nil {
+		signature, covered = d.providersOwn(try.Event, f, h)
+	}
+	if !signature {
+		h.Del("Webhook-Signature")
+	}
+	if !covered {
 		h.Set("Webhook-Id", try.Event.ID.String())
 		h.Set("Webhook-Timestamp", strconv.FormatInt(try.At.Unix(), 10))
-		h.Del("Webhook-Signature")
 	}
 	if err := d.signer.sign(m, try, f.provider); err != nil {
 		return fmt.Errorf("signing: %w", err)
 	}
+	m.signsAddress = f.signsAddress && d.Sign != nil && d.Sign.As == signProvider
 	return d.auth.authorize(ctx, try.At, h)
 }
 
@@ -114,10 +121,17 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 	phases := new(connectPhases)
 	req := d.request(phases.trace(ctx), try.Event, m)
 	started := time.Now()
-	err := d.roundTrip(answer, req)
+	err := checkSendable(req)
+	if err == nil {
+		err = d.roundTrip(answer, req)
+	}
+	if err == nil && answer.status == 0 {
+		err = errNoFinalStatus
+	}
 	result := delivery.Result{Status: answer.status, Response: answer.body.Bytes(), Latency: time.Since(started)}
 	if err != nil || answer.cut {
 		result.Class, result.Error = phases.classify(ctx, err, answer)
+		result.Permanent = errors.Is(err, errUnsendable)
 		if answer.status == 0 {
 			result.Response = nil
 		}
@@ -140,10 +154,17 @@ func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) *
 	}).WithContext(ctx)
 	repl := caddy.NewReplacer()
 	repl.Map(func(key string) (any, bool) { return d.placeholder(e, key) })
+	req = caddyhttp.PrepareRequest(req, repl, nil, outgoingServer)
 	if d.Headers != nil {
-		d.Headers.ApplyTo(req.Header, repl)
+		d.Headers.ApplyToRequest(req)
 	}
-	return caddyhttp.PrepareRequest(req, repl, nil, outgoingServer)
+	repl.Map(func(key string) (any, bool) {
+		if key != hostPlaceholder {
+			return nil, false
+		}
+		return d.host(req, m, repl)
+	})
+	return req
 }
 
 // placeholder is the value of a {webhook.*} placeholder in what is sent to the destination.
@@ -178,13 +199,16 @@ func (d *Destination) roundTrip(w *recorder, req *http.Request) (err error) {
 	return d.proxy.ServeHTTP(w, req, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
 }
 
+// maxAsked bounds the seconds that a Retry-After may ask for: more does not fit a duration. How long is waited is bounded by the policy.
+const maxAsked = 1e9
+
 // retryAfter reads a Retry-After header: seconds or a date.
 func retryAfter(value string, now time.Time) time.Duration {
 	if value == "" {
 		return 0
 	}
-	if n, err := strconv.ParseInt(value, 10, 32); err == nil {
-		return time.Duration(max(n, 0)) * time.Second
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) { // then n is the largest
+		return time.Duration(min(max(n, 0), maxAsked)) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(at.Sub(now), 0)

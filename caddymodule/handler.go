@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -32,7 +31,6 @@ type Handler struct {
 	rules     sourceRules
 	deadlines deadlines
 	meters    *sourceMeters
-	adopting  sync.Mutex // held while a handshake brings a secret
 }
 
 // CaddyModule returns the Caddy module information.
@@ -75,13 +73,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	if len(events) == 0 { // a batch without elements: there is nothing to store, and the provider need not send it again
 		return h.ack(ctx, w, started, resultAccepted, nil)
 	}
-	replies, done := h.awaitReply(events)
-	defer done()
+	waiter := h.awaitReply(events)
+	defer waiters.leave(waiter)
 	receipts, err := h.enqueue(ctx, events)
 	if err != nil {
 		return h.fail(w, req, err)
 	}
-	return h.ack(ctx, w, started, h.account(w, events, receipts), replies)
+	waiters.know(waiter, receipts[0].ID)
+	return h.ack(ctx, w, started, h.account(w, events, receipts), waiter)
 }
 
 // awaitSecrets waits until secrets that handshakes brought before a restart are live again: without them, genuine requests would be refused.
@@ -168,6 +167,9 @@ func (h *Handler) fail(w http.ResponseWriter, req *verifiers.Request, err error)
 	}
 	if f.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", h.rules.allow)
+	}
+	if f.status == http.StatusUnauthorized && h.provider.Spec().Scheme == verifiers.SchemeBasic { // without it many clients never send what they have
+		w.Header().Set("WWW-Authenticate", `Basic realm="webhook"`)
 	}
 	if h.ackReply.noCookies {
 		w.Header().Del("Set-Cookie")

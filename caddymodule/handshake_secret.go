@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,7 +12,8 @@ import (
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
-// Keys of the store's metadata under which a source keeps what handshakes brought. Secrets are told apart by a hash behind the source's name.
+// Keys of the store's metadata under which a source keeps what handshakes brought. Behind the source's name stand, for a secret, the provider that it is for and a
+// hash that tells it from others; earlier versions left the provider out.
 const (
 	metaHandshakeSecret  = "handshake/secret/"
 	metaHandshakeSurface = "handshake/surface/"
@@ -34,8 +36,8 @@ func (h *Handler) mayTakeSecret() error {
 
 // adoptSecret makes a secret live that a handshake brings, and keeps it for after a restart.
 func (h *Handler) adoptSecret(ctx context.Context, value []byte) error {
-	h.adopting.Lock() // of two first handshakes, one is the first
-	defer h.adopting.Unlock()
+	h.secrets.adopting.Lock() // of two first handshakes, one is the first
+	defer h.secrets.adopting.Unlock()
 	if h.secrets.has(value) {
 		return nil
 	}
@@ -45,8 +47,7 @@ func (h *Handler) adoptSecret(ctx context.Context, value []byte) error {
 	if err := h.provider.CheckSecret(verifiers.NewSecret(value)); err != nil {
 		return fmt.Errorf("%w: secret of a handshake cannot be used", verifiers.ErrMalformed)
 	}
-	sum := sha256.Sum256(value)
-	if err := h.putMeta(ctx, metaHandshakeSecret+h.Name+"/"+hex.EncodeToString(sum[:8]), value); err != nil {
+	if err := h.putMeta(ctx, h.handshakeSecretKey(value), value); err != nil {
 		return fmt.Errorf("keeping the secret of a handshake: %w", err)
 	}
 	h.secrets.add(append([]byte(nil), value...))
@@ -78,13 +79,41 @@ func (app *App) encrypted() bool {
 	return ok && store.Encrypted()
 }
 
+// handshakeSecretKey is where a secret is kept.
+func (h *Handler) handshakeSecretKey(value []byte) string {
+	sum := sha256.Sum256(value)
+	return metaHandshakeSecret + h.Name + "/" + h.Provider + "/" + hex.EncodeToString(sum[:8])
+}
+
 // adoptHandshakeSecrets makes secrets live that handshakes brought before a restart or reload.
 func (app *App) adoptHandshakeSecrets(ctx context.Context, store queue.Metadata) error {
-	return store.ListMeta(ctx, metaHandshakeSecret, "", func(key string, value []byte) bool {
-		name, _, _ := strings.Cut(key[len(metaHandshakeSecret):], "/")
+	var failed error
+	err := store.ListMeta(ctx, metaHandshakeSecret, "", func(key string, value []byte) bool {
+		name, rest, _ := strings.Cut(key[len(metaHandshakeSecret):], "/")
 		if h, ok := app.sources[name]; ok {
-			h.secrets.add(append([]byte(nil), value...))
+			failed = h.adoptKept(ctx, store, key, rest, value)
 		}
-		return true
+		return failed == nil
 	})
+	return errors.Join(err, failed)
+}
+
+// adoptKept makes a secret live again that is kept for the source, behind whose name rest stands. One that a handshake of another provider brought stays where it
+// is: anybody may have brought it, and it would vouch for what it was not brought for. One of an earlier version, which does not say for which
+// provider it is, is this provider's if that takes any, and only this one's from then on.
+func (h *Handler) adoptKept(ctx context.Context, store queue.Metadata, key, rest string, value []byte) error {
+	slash := strings.LastIndexByte(rest, '/')
+	bound := slash >= 0
+	takes := h.rules.storesSecret && (!bound || rest[:slash] == h.Provider)
+	if !takes || h.provider.CheckSecret(verifiers.NewSecret(value)) != nil {
+		return nil //nolint:nilerr // one that cannot be used is as good as none
+	}
+	h.secrets.add(append([]byte(nil), value...))
+	if bound {
+		return nil
+	}
+	if err := store.PutMeta(ctx, h.handshakeSecretKey(value), value); err != nil {
+		return fmt.Errorf("keeping the secret of a handshake: %w", err)
+	}
+	return store.PutMeta(ctx, key, nil)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,6 +297,77 @@ func TestHandshakeSecret(t *testing.T) {
 	event("/closed/let-me-in", "two", 200)
 	event("/open", "forger", 401)
 	hello("/open", "forger", 401)
+}
+
+// TestHandshakeSecretIsItsProviders checks that a secret which a handshake brought vouches for nothing once the source is another provider's, whether that one takes
+// secrets by handshake or not, and that one which an earlier version kept serves on.
+func TestHandshakeSecretIsItsProviders(t *testing.T) {
+	const asana = "webhook asana {\n name hooks\n}"
+	g := startGateway(t, "", asana)
+	event := func(id, secret string, status int) {
+		t.Helper()
+		if resp, _ := g.sendSigned(provider(t, id), secret, "/", `{"events":[]}`, time.Now()); resp.StatusCode != status {
+			t.Errorf("%s by %q: %s, want %d", id, secret, resp.Status, status)
+		}
+	}
+	become := func(site string) {
+		t.Helper()
+		http.DefaultClient.CloseIdleConnections()
+		if err := g.load("", site); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if resp, _ := g.do(http.MethodPost, "/", http.Header{"X-Hook-Secret": {"anybody's"}}, "{}"); resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	become("webhook github {\n name hooks\n secret configured\n}")
+	event("github", "anybody's", 401)
+	event("github", "configured", 200)
+	become("webhook clio {\n name hooks\n}")
+	event("clio", "anybody's", 401)
+	become(asana)
+	event("asana", "anybody's", 200)
+
+	const kept = metaHandshakeSecret + "old/0123456789abcdef" // as earlier versions named it
+	if err := runningStore(t).PutMeta(t.Context(), kept, []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	become("webhook asana {\n name old\n}")
+	event("asana", "kept", 200)
+	become("webhook clio {\n name old\n}")
+	event("clio", "kept", 401)
+	become("webhook asana {\n name old\n} # again")
+	event("asana", "kept", 200)
+}
+
+// TestFirstHandshakeOfTwo begins sources that stand in two places each: of two first handshakes that come at the same time, one alone brings a secret.
+func TestFirstHandshakeOfTwo(t *testing.T) {
+	const sources = 8
+	var site strings.Builder
+	for i := range sources {
+		for _, place := range []string{"a", "b"} {
+			fmt.Fprintf(&site, "handle /%s%d {\n webhook asana {\n name s%d\n }\n}\n", place, i, i)
+		}
+	}
+	g := startGateway(t, "", site.String())
+	var asked sync.WaitGroup
+	var answered [sources]atomic.Int64
+	for i := range sources {
+		for _, place := range []string{"a", "b"} {
+			asked.Go(func() {
+				resp, _ := g.do(http.MethodPost, fmt.Sprintf("/%s%d", place, i), http.Header{"X-Hook-Secret": {place}}, "{}")
+				if resp.StatusCode == 200 {
+					answered[i].Add(1)
+				}
+			})
+		}
+	}
+	asked.Wait()
+	for i := range answered {
+		if n, kept := answered[i].Load(), metaList(t, fmt.Sprintf("%ss%d/", metaHandshakeSecret, i)); n != 1 || len(kept) != 1 {
+			t.Errorf("source %d: %d handshakes were answered, %d secrets are kept", i, n, len(kept))
+		}
+	}
 }
 
 // TestSurfacedToken begins a Notion source without a secret, as Notion sends it in a handshake, and does not let a stranger replace what the operator is shown.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,9 @@ import (
 const (
 	maxKeyDocument = 256 << 10
 	maxKeyCache    = 256
+	maxHostCache   = 32 // of one host
 	maxKeyFetches  = 16 // at a time
+	maxHostFetches = 4  // of one host
 	keyFetchTime   = 4 * time.Second
 	keyFresh       = time.Hour        // after that a use fetches anew in the background
 	keyUsable      = 24 * time.Hour   // for so long an old one serves while the key server is out
@@ -36,12 +39,12 @@ var keyFetcher = newCachedFetcher(http.DefaultTransport.(*http.Transport).Clone(
 // own its goroutines: the last of them to let go ends and joins them.
 type cachedFetcher struct {
 	client *http.Client
-	slots  chan struct{} // bounds the fetches at a time
-	visits chan struct{} // the same for visits, which anybody may bring about
+	slots  *keySlots // bounds the fetches at a time
+	visits *keySlots // the same for visits, which anybody may bring about
 
 	mu    sync.Mutex
 	kept  *lru.Cache[string, *keyDocument] // that were fetched
-	tried *lru.Cache[string, *keyDocument] // that were not yet: addresses that a sender makes up push no key out
+	tried *lru.Cache[string, *keyDocument] // that were not yet: addresses that a sender makes up push no key out, nor do documents of one host those of another
 
 	owners  sync.Mutex
 	users   int
@@ -57,6 +60,8 @@ type keyFlights struct {
 
 // keyDocument is one document.
 type keyDocument struct {
+	host string
+
 	mu      sync.Mutex
 	body    []byte
 	fetched time.Time
@@ -72,17 +77,9 @@ type keyFlight struct {
 }
 
 func newCachedFetcher(transport http.RoundTripper) *cachedFetcher {
-	kept, err := lru.New[string, *keyDocument](maxKeyCache)
-	if err != nil { // only a size that is not positive fails
-		panic(err)
-	}
-	tried, err := lru.New[string, *keyDocument](maxKeyCache)
-	if err != nil {
-		panic(err)
-	}
 	return &cachedFetcher{
-		client: &http.Client{Transport: transport}, kept: kept, tried: tried, slots: make(chan struct{}, maxKeyFetches),
-		visits: make(chan struct{}, maxKeyFetches),
+		client: &http.Client{Transport: transport}, kept: newKeyCache[*keyDocument](), tried: newKeyCache[*keyDocument](),
+		slots: newKeySlots(), visits: newKeySlots(),
 	}
 }
 
@@ -139,7 +136,7 @@ func (f *cachedFetcher) get(ctx context.Context, rawURL string, allowed func(hos
 	if err != nil || u.Scheme != "https" || u.User != nil || !allowed(u.Hostname()) {
 		return nil, fmt.Errorf("%w: keys are not published at that address", verifiers.ErrMismatch)
 	}
-	d := f.document(rawURL)
+	d := f.document(rawURL, u.Hostname())
 	d.mu.Lock()
 	age, justFailed := now().Sub(d.fetched), now().Sub(d.failed) < keyRetry
 	if d.body != nil && age < fresh {
@@ -166,7 +163,7 @@ func (f *cachedFetcher) get(ctx context.Context, rawURL string, allowed func(hos
 }
 
 // document finds or makes the entry of an address.
-func (f *cachedFetcher) document(rawURL string) *keyDocument {
+func (f *cachedFetcher) document(rawURL, host string) *keyDocument {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if d, ok := f.kept.Get(rawURL); ok {
@@ -174,8 +171,8 @@ func (f *cachedFetcher) document(rawURL string) *keyDocument {
 	}
 	d, ok := f.tried.Get(rawURL)
 	if !ok {
-		d = new(keyDocument)
-		f.tried.Add(rawURL, d)
+		d = &keyDocument{host: host}
+		addToShare(f.tried, rawURL, d)
 	}
 	return d
 }
@@ -185,7 +182,7 @@ func (f *cachedFetcher) keep(rawURL string, d *keyDocument) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tried.Remove(rawURL)
-	f.kept.Add(rawURL, d)
+	addToShare(f.kept, rawURL, d)
 }
 
 // launch begins to fetch a document, whose lock is held.
@@ -240,15 +237,14 @@ func (f *cachedFetcher) Visit(ctx context.Context, rawURL string, allowed func(h
 }
 
 // ask makes one GET when there is a slot, following redirects within the allowed hosts.
-func (f *cachedFetcher) ask(ctx context.Context, slots chan struct{}, u *url.URL, allowed func(string) bool) ([]byte, int, error) {
+func (f *cachedFetcher) ask(ctx context.Context, slots *keySlots, u *url.URL, allowed func(string) bool) ([]byte, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, keyFetchTime)
 	defer cancel()
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-ctx.Done():
+	leave, err := slots.enter(ctx, u.Hostname())
+	if err != nil {
 		return nil, 0, fmt.Errorf("%w: too many key servers do not answer", verifiers.ErrKeysUnavailable)
 	}
+	defer leave()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: building the request", verifiers.ErrKeysUnavailable)
@@ -257,13 +253,13 @@ func (f *cachedFetcher) ask(ctx context.Context, slots chan struct{}, u *url.URL
 	client := *f.client
 	client.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		if len(via) > 3 || next.URL.Scheme != "https" || next.URL.User != nil || !allowed(next.URL.Hostname()) {
-			return errors.New("redirect off the allowed hosts")
+			return errRedirect
 		}
 		return nil
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %s does not answer", verifiers.ErrKeysUnavailable, u.Hostname())
+		return nil, 0, noAnswer(u.Hostname(), err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeyDocument+1))
@@ -274,6 +270,20 @@ func (f *cachedFetcher) ask(ctx context.Context, slots chan struct{}, u *url.URL
 		return nil, 0, fmt.Errorf("%w: answer of %s is larger than %d bytes", verifiers.ErrKeysUnavailable, u.Hostname(), maxKeyDocument)
 	}
 	return body, resp.StatusCode, nil
+}
+
+var errRedirect = errors.New("redirect off the allowed hosts")
+
+// noAnswer says why a key server's answer was not had. An operator who runs it can mend the first two.
+func noAnswer(host string, err error) error {
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &cert):
+		return fmt.Errorf("%w: the system's roots do not trust the certificate of %s", verifiers.ErrKeysUnavailable, host)
+	case errors.Is(err, errRedirect):
+		return fmt.Errorf("%w: %s redirects to an address that keys may not come from", verifiers.ErrKeysUnavailable, host)
+	}
+	return fmt.Errorf("%w: %s does not answer", verifiers.ErrKeysUnavailable, host)
 }
 
 var _ verifiers.KeyRefresher = (*cachedFetcher)(nil)

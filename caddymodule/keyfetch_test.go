@@ -5,12 +5,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -219,6 +221,32 @@ func TestKeyServerOutage(t *testing.T) {
 	}
 }
 
+// TestOwnIdentityProvider takes keys from an address with a port of its own, as an operator's own identity provider has.
+func TestOwnIdentityProvider(t *testing.T) {
+	key := newTokenKey(t, "k1")
+	startKeyServer(t, serve(keySet(t, key)))
+	g := startGateway(t, "", strings.Replace(tokenSite, "https://example.com/keys", "https://example.com:8443/keys", 1))
+	if got := g.sendToken(key, "e1"); got != 200 {
+		t.Errorf("got %d", got)
+	}
+}
+
+// TestFetchSaysWhatOperatorCanMend wants to hear of a certificate that is not trusted and of a redirect elsewhere, which are no outage.
+func TestFetchSaysWhatOperatorCanMend(t *testing.T) {
+	startKeyServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+	})
+	_, err := keyFetcher.Fetch(t.Context(), "https://example.com/keys", func(host string) bool { return host == "example.com" })
+	if !errors.Is(err, verifiers.ErrKeysUnavailable) || !strings.Contains(err.Error(), "example.com redirects to an address") {
+		t.Errorf("redirect: %v", err)
+	}
+	keyFetcher.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = x509.NewCertPool()
+	_, err = keyFetcher.Fetch(t.Context(), "https://example.com/others", anyHost)
+	if !errors.Is(err, verifiers.ErrKeysUnavailable) || !strings.Contains(err.Error(), "do not trust the certificate of example.com") {
+		t.Errorf("certificate: %v", err)
+	}
+}
+
 func anyHost(string) bool { return true }
 
 // TestFetchOutlivesRequest checks that a sender who goes away does not make the fetch fail for others.
@@ -311,4 +339,48 @@ func TestInventedAddresses(t *testing.T) {
 	if _, err := keyFetcher.Fetch(t.Context(), "https://example.com/key", func(string) bool { return false }); !errors.Is(err, verifiers.ErrMismatch) {
 		t.Errorf("from a host that is not allowed: %v", err)
 	}
+}
+
+// TestHostsShareKeys checks that one host, however many documents it has and however slow it is, neither pushes the keys of another out nor holds their fetches up.
+func TestHostsShareKeys(t *testing.T) {
+	began, answer := make(chan struct{}, 64), make(chan struct{})
+	server := startKeyServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "slow.example.com" {
+			began <- struct{}{}
+			<-answer
+		}
+		_, _ = w.Write([]byte("key"))
+	})
+	server.anyHost()
+	keyFetcher.use()
+	fetch := func(address string) {
+		t.Helper()
+		if _, err := keyFetcher.Fetch(t.Context(), address, anyHost); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	fetch("https://other.example.com/key")
+	for i := range maxKeyCache + 10 {
+		fetch(fmt.Sprintf("https://many.example.com/%d", i))
+	}
+	before := server.hit.Load()
+	if fetch("https://other.example.com/key"); server.hit.Load() != before {
+		t.Error("pushed out by documents of another host")
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 40 {
+		if _, err := keyFetcher.Fetch(gone, fmt.Sprintf("https://slow.example.com/%d", i), anyHost); !errors.Is(err, verifiers.ErrKeysUnavailable) {
+			t.Errorf("slow: %v", err)
+		}
+	}
+	for range maxHostFetches {
+		<-began
+	}
+	fetch("https://other.example.com/another")
+	if len(began) > 0 {
+		t.Errorf("%d more fetches of the slow host than it may have", len(began))
+	}
+	close(answer)
+	keyFetcher.release()
 }

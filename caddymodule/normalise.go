@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -31,7 +32,7 @@ func (h *Handler) normalise(req *verifiers.Request, proof verifiers.Proof, r *ht
 			EventID: id.EventID, Type: id.Type, Time: id.Time, Subject: id.Subject,
 			Method: req.Method, URL: address.String(), Header: header, Body: body,
 			ClientIP: req.ClientIP, SecretIndex: proof.SecretIndex,
-			TraceParent: r.Header.Get("Traceparent"), TraceState: r.Header.Get("Tracestate"),
+			TraceParent: r.Header.Get("Traceparent"), TraceState: strings.Join(r.Header.Values("Tracestate"), ","), // it may come in parts
 		}
 		h.claimKey(e, req, id)
 		h.route(e)
@@ -39,7 +40,7 @@ func (h *Handler) normalise(req *verifiers.Request, proof verifiers.Proof, r *ht
 	return events, nil
 }
 
-// claimKey sets what makes the event unique.
+// claimKey sets what makes the event unique: the provider's key, or what the configuration says, and both where that does not tell the event from others.
 func (h *Handler) claimKey(e *queue.NewEvent, req *verifiers.Request, id verifiers.Identity) {
 	if h.rules.dedupOff {
 		return
@@ -50,17 +51,27 @@ func (h *Handler) claimKey(e *queue.NewEvent, req *verifiers.Request, id verifie
 	}
 	element := *req
 	element.Body = e.Body
-	if key := h.rules.dedupBy.Eval(&element); key != "" {
-		e.DedupKey = key
+	key := h.rules.dedupBy.EventKey(&element)
+	isElement := id.Body != nil
+	switch {
+	case key.Value == "":
+	case !key.Whole, isElement && !key.OfBody: // other events may have the same
+		e.DedupKey = key.With(id.DedupKey)
+	default:
+		e.DedupKey = key.Value
 	}
 }
 
 // route decides where the event goes. What a filter keeps from a destination is noted on the event.
 func (h *Handler) route(e *queue.NewEvent) {
 	var vars map[string]any
-	lazyVars := func() map[string]any {
+	whole := withPayload(&e.Event)
+	lazyVars := func(payload bool) map[string]any {
 		if vars == nil {
-			vars = eventVars(&e.Event)
+			vars = eventVars(whole)
+		}
+		if payload && vars["data"] == nil {
+			vars["data"] = payloadValue(whole.Header, whole.Body)
 		}
 		return vars
 	}

@@ -143,3 +143,49 @@ func TestBatchesOfOriginals(t *testing.T) {
 		})
 	}
 }
+
+// TestOriginalHeadersAreNotSpoofed sends webhook-* headers that nobody signed along with a genuine request: the application gets the gateway's.
+func TestOriginalHeadersAreNotSpoofed(t *testing.T) {
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	app := startApplication(t, nil)
+	var sources strings.Builder
+	for _, id := range []string{"stripe", "gocardless", "standard", "svix", "resend"} {
+		sources.WriteString("handle /" + id + " {\n webhook " + id + " {\n secret " + secret + "\n dedup off\n forward " + app.URL + "/" + id + " {\n format original\n }\n }\n}\n")
+	}
+	g := startGateway(t, "", sources.String())
+	all, none := []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"}, []string(nil)
+	for i, c := range []struct {
+		provider string
+		add      map[string]string
+		kept     []string // of what the sender sent
+	}{
+		{"stripe", map[string]string{"Webhook-Id": "x", "Webhook-Timestamp": "1", "Webhook-Signature": "v1,x"}, none},
+		{"stripe", map[string]string{"Webhook-Id": "x"}, none},
+		{"gocardless", map[string]string{"Webhook-Id": "x", "Webhook-Timestamp": "1"}, []string{"Webhook-Signature"}},
+		{"standard", nil, all},
+		{"svix", map[string]string{"Webhook-Id": "x", "Webhook-Signature": "v1,x"}, none},
+		{"svix", map[string]string{"Webhook-Id": "Svix-Id", "Webhook-Timestamp": "Svix-Timestamp", "Webhook-Signature": "Svix-Signature"}, all},
+		{"resend", map[string]string{"Webhook-Id": "x", "Webhook-Timestamp": "1", "Webhook-Signature": "v1,x"}, none},
+	} {
+		body := `{"type":"a","events":[{"id":"EV1","resource_type":"a","action":"b"}]}`
+		sent := signedRequest(t, provider(t, c.provider), secret, "http://"+g.addr+"/"+c.provider, body, time.Now()).Header
+		for name, value := range c.add {
+			if sent.Get(value) != "" {
+				value = sent.Get(value) // the same as under its other name
+			}
+			sent.Set(name, value)
+		}
+		if resp, text := g.do(http.MethodPost, "/"+c.provider, sent, body); resp.StatusCode >= 300 {
+			t.Fatalf("%s: %d %s", c.provider, resp.StatusCode, text)
+		}
+		got := app.await(t, i+1)[i].header
+		for _, name := range all {
+			if kept := got.Get(name) != "" && got.Get(name) == sent.Get(name); kept != slices.Contains(c.kept, name) {
+				t.Errorf("%s with %v: %s is %q, sent was %q", c.provider, c.add, name, got.Get(name), sent.Get(name))
+			}
+		}
+		if id := got.Get("Webhook-Id"); !slices.Contains(c.kept, "Webhook-Id") && !strings.HasPrefix(id, "wh_") {
+			t.Errorf("%s: webhook-id %q", c.provider, id)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -29,7 +30,12 @@ const (
 	classTruncated = "truncated"
 	classTransform = "transform"
 	classEnrich    = "enrich"
+	classHeader    = "header"
+	classProtocol  = "protocol"
 )
+
+// errNoFinalStatus means that an answer came, and with it a status that is not the last word on anything.
+var errNoFinalStatus = errors.New("answer has no final status")
 
 // errBrokeOff means that an answer ended before its end.
 var errBrokeOff = errors.New("answer broke off")
@@ -63,6 +69,10 @@ func (p *connectPhases) classify(ctx context.Context, err error, answer *recorde
 	switch {
 	case answer.enough:
 		return "", "" // we stopped reading; the status is what counts
+	case errors.Is(err, errNoFinalStatus):
+		return classProtocol, "answer has a status below 200 and no other"
+	case errors.Is(err, errUnsendable):
+		return classHeader, err.Error()
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) || isTimeout(err):
 		return delivery.ClassTimeout, "no complete answer in time"
 	case ctx.Err() != nil:
@@ -82,7 +92,24 @@ func (p *connectPhases) classify(ctx context.Context, err error, answer *recorde
 	case handlerErr.StatusCode == http.StatusServiceUnavailable:
 		return classDial, "no upstream is available"
 	}
+	if text := protocolText(err); text != "" {
+		return classProtocol, text
+	}
 	return classReset, "no answer: " + errnoText(err)
+}
+
+// protocolText says what is wrong with an answer that net/http cannot read. Its own errors have no types, and quote the answer.
+func protocolText(err error) string {
+	for _, known := range []struct{ part, text string }{
+		{"server response headers exceeded", "answer's header is too large"},
+		{"malformed MIME header", "answer's header cannot be read"},
+		{"malformed HTTP", "answer is not HTTP"},
+	} {
+		if err != nil && strings.Contains(err.Error(), known.part) {
+			return known.text
+		}
+	}
+	return ""
 }
 
 func isTimeout(err error) bool {

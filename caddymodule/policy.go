@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,9 @@ import (
 // buildPolicy turns the configuration into the engine's terms.
 func (d *Destination) buildPolicy() (p delivery.Policy, err error) {
 	p.Timeout = time.Duration(d.Timeout)
+	if err := d.Retry.checkJSON(); err != nil {
+		return p, fmt.Errorf("retry: %w", err)
+	}
 	if p.Retry, err = d.Retry.policy(); err != nil {
 		return p, fmt.Errorf("retry: %w", err)
 	}
@@ -30,6 +34,9 @@ func (d *Destination) buildPolicy() (p delivery.Policy, err error) {
 		if *list.into, err = statusRules(list.texts); err != nil {
 			return p, fmt.Errorf("%s: %w", list.name, err)
 		}
+	}
+	if err := checkStatuses(&p); err != nil {
+		return p, err
 	}
 	return p, p.Validate()
 }
@@ -58,11 +65,14 @@ func parseRate(s string) (float64, error) {
 	count, unit, _ := strings.Cut(s, "/")
 	n, err := strconv.ParseFloat(count, 64)
 	per, ok := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
-	if err != nil || !ok || n <= 0 {
+	if err != nil || !ok || outside(n, 0, math.MaxFloat64) || n == 0 {
 		return 0, fmt.Errorf("rate %q: want a number per second, minute or hour, such as 100/s", s)
 	}
 	return n / per, nil
 }
+
+// outside reports whether a number is not from low to high; NaN, which strconv reads and all comparisons deny, is outside of anything.
+func outside(n, low, high float64) bool { return math.IsNaN(n) || n < low || n > high }
 
 // statusRules reads statuses (404), classes (4xx) and ranges (500-504). "none" is an empty list.
 func statusRules(texts []string) ([]delivery.StatusRule, error) {
@@ -120,6 +130,9 @@ func (r *Retry) policy() (p delivery.RetryPolicy, err error) {
 	if r.None {
 		chosen++
 		p.Backoff = delivery.None{}
+	}
+	if r.None && r.MaxAttempts > 0 {
+		return p, errors.New("none makes one attempt: max_attempts has no place beside it")
 	}
 	if chosen > 1 {
 		return p, errors.New("more than one of exponential, a schedule, a preset and none")

@@ -22,7 +22,15 @@ func (h *Handler) spec() (*verifiers.Spec, error) {
 	if err != nil || h.Spec == nil {
 		return spec, err
 	}
-	return spec.Merge(h.Spec), nil
+	return takeID(spec.Merge(h.Spec), h.Spec), nil
+}
+
+// takeID lets what an operator says is the id of an event tell duplicates, signed or not. Of the catalogue's ids, those that are not signed do so together with the body.
+func takeID(spec, own *verifiers.Spec) *verifiers.Spec {
+	if own.Event.ID != "" && spec.Dedup.Key == "" {
+		spec.Dedup.Key = own.Event.ID
+	}
+	return spec
 }
 
 // provisionProvider resolves the provider's data and compiles it.
@@ -38,8 +46,10 @@ func (h *Handler) provisionProvider(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys), guest)
-	return err
+	if h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys), guest); err != nil {
+		return verifiers.OptionError(err)
+	}
+	return nil
 }
 
 // resolveValues replaces placeholders in the values of a provider's parameters, which may be secret.
@@ -65,7 +75,7 @@ func (app *App) providerSpec(id string) (*verifiers.Spec, error) {
 		}
 		spec, err := catalogue.Lookup(id)
 		if err != nil {
-			return nil, fmt.Errorf("%w; `caddy webhooks providers` lists all, and a provider of your own is made with `provider %s { ... }` in the global options", err, id)
+			return nil, fmt.Errorf("%w%s; `caddy webhooks providers` lists all, and a provider of your own is made with `provider %s { ... }` in the global options", err, app.nearProvider(id), id)
 		}
 		return spec, nil
 	}
@@ -78,9 +88,9 @@ func (app *App) providerSpec(id string) (*verifiers.Spec, error) {
 	spec, err := catalogue.Lookup(base)
 	switch {
 	case err == nil:
-		return spec.Merge(&changes), nil
+		return takeID(spec.Merge(&changes), &own.Spec), nil
 	case own.Extends != "":
-		return nil, fmt.Errorf("provider %s extends %q: %w", id, own.Extends, err)
+		return nil, fmt.Errorf("provider %s extends %q: %w%s", id, own.Extends, err, new(App).nearProvider(own.Extends))
 	}
-	return &changes, nil
+	return takeID(&changes, &own.Spec), nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
@@ -24,7 +23,7 @@ var (
 // Bounds of searches that may have to read many events: of a type that all thousands of events around it have too, or of deliveries that were cancelled, or while the store still makes
 // its index of what was there when it was opened.
 const (
-	lookupTime = 250 * time.Millisecond // for an event by the provider's id that no dedup claim leads to, as long as the store's index of history is not complete
+	lookupTime = 250 * time.Millisecond // for an event by the provider's id, as long as the store's index of history is not complete
 	listTime   = 100 * time.Millisecond // for how long a page that is not full may begin to look further: it may be short before the end
 )
 
@@ -53,14 +52,11 @@ func activeGateway(ctx context.Context, actor string) (*gateway, error) {
 
 // Events returns one page of events. In the filter's states, held is understood, and pending means pending and not held.
 func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error) {
-	if _, err := path.Match(f.Type, ""); err != nil {
+	if _, err := queue.MatchType(f.Type, ""); err != nil {
 		return eventPage{}, fmt.Errorf("%w: type %q is not a glob", errBadQuery, f.Type)
 	}
 	if f.Limit == 0 {
 		f.Limit = defaultPageSize
-	}
-	if page, ok, err := g.byProviderID(ctx, &f); ok || err != nil {
-		return page, err
 	}
 	match, ok, err := g.heldStates(ctx, &f)
 	page := eventPage{Events: []eventView{}}
@@ -128,30 +124,12 @@ func (g *gateway) find(ctx context.Context, id, source string) (queue.ID, []queu
 	if id == "" {
 		return 0, nil, fmt.Errorf("%w: event id is empty", errBadQuery)
 	}
-	if found, err := g.originals(ctx, id, source); err != nil || len(found) > 0 {
-		return found.newest(), found.others(), err
+	found, err := g.sameID(ctx, id, source)
+	if err != nil {
+		return 0, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	filter := queue.Filter{EventID: id, Source: source, Limit: 10}
-	for {
-		page, err := g.inspect.Events(ctx, filter)
-		if errors.Is(err, context.DeadlineExceeded) {
-			return 0, nil, fmt.Errorf("%w: event %q is not among the newest ones, and the index of older ones is not complete yet; use its wh_ id, list events between two times, or ask again in some minutes", errSearchLimit, id)
-		}
-		if err != nil {
-			return 0, nil, fmt.Errorf("looking for event %q: %w", id, err)
-		}
-		if len(page.Events) > 0 {
-			var others []queue.ID
-			for _, s := range page.Events[1:] {
-				others = append(others, s.Event.ID)
-			}
-			return page.Events[0].Event.ID, others, nil
-		}
-		if page.Next == "" {
-			return 0, nil, fmt.Errorf("event %q: %w", id, queue.ErrNotFound)
-		}
-		filter.Cursor = page.Next
+	if len(found) == 0 {
+		return 0, nil, fmt.Errorf("event %q: %w", id, queue.ErrNotFound)
 	}
+	return found[0], found[1:], nil
 }

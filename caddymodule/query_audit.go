@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
+
+// auditCursor is how the keys of entries are made.
+var auditCursor = regexp.MustCompile(`^[0-9a-f]{16}-[0-9a-f]{8}$`)
 
 const (
 	metaAudit      = "audit/"

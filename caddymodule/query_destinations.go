@@ -17,7 +17,8 @@ type destinationView struct {
 	To         []string `json:"to,omitempty"` // secrets in it are masked
 	Sources    []string `json:"sources,omitempty"`
 	Format     string   `json:"format,omitempty"`
-	Signed     string   `json:"signed,omitempty"` // standard or provider; absent if requests are not signed
+	Signed     string   `json:"signed,omitempty"`          // standard or provider; absent if requests are not signed
+	Failing    []string `json:"failing_secrets,omitempty"` // why secrets' files cannot be used; their last good values are
 	TimeoutMS  int64    `json:"timeout_ms,omitempty"`
 	Retry      string   `json:"retry,omitempty"`
 
@@ -138,6 +139,10 @@ func (d *Destination) describe(v *destinationView) {
 	v.Format = d.Format
 	if d.Sign != nil {
 		v.Signed = d.Sign.As
+		v.Failing = d.signer.secrets.failing(now())
+	}
+	if d.Auth != nil {
+		v.Failing = append(v.Failing, d.Auth.secrets.failing(now())...)
 	}
 	timeout := d.policy.Timeout
 	if timeout == 0 {

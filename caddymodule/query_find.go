@@ -10,26 +10,49 @@ import (
 	"github.com/sluice-webhooks/sluice/queue/reopen"
 )
 
-// originals are the events that a store knows by their dedup claim, newest first.
-type originals []queue.ID
+// maxSameIDs is how many events with one id of the provider are looked for: the one that is meant, and others to be named.
+const maxSameIDs = 10
 
-func (o originals) newest() queue.ID {
-	if len(o) == 0 {
-		return 0
+// sameID finds the events with a provider's id, newest first. A list has them all: those of sources that take the same event twice, too, to which no dedup claim leads. Claims
+// help out where the store is still making its index, and a list would take too long.
+func (g *gateway) sameID(ctx context.Context, id, source string) ([]queue.ID, error) {
+	bounded, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	filter := queue.Filter{EventID: id, Source: source, Limit: maxSameIDs}
+	var found []queue.ID
+	for {
+		page, err := g.inspect.Events(bounded, filter)
+		if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking for event %q: %w", id, err)
+		}
+		for i := range page.Events {
+			found = append(found, page.Events[i].Event.ID)
+		}
+		if page.Next == "" || len(found) >= maxSameIDs {
+			return found[:min(len(found), maxSameIDs)], nil
+		}
+		filter.Cursor = page.Next
 	}
-	return o[0]
-}
-
-func (o originals) others() []queue.ID {
-	if len(o) < 2 {
-		return nil
+	claimed, err := g.originals(ctx, id, source)
+	if err != nil {
+		return nil, err
 	}
-	return o[1:]
+	found = append(found, claimed...)
+	slices.Sort(found)
+	found = slices.Compact(found)
+	slices.Reverse(found)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: event %q is not among the newest ones, and the index of older ones is not complete yet; use its wh_ id, list events between two times, or ask again in some minutes", errSearchLimit, id)
+	}
+	return found, nil
 }
 
 // originals finds events by the provider's id where that is what makes them unique: with most providers it is. It finds nothing if the store does not keep claims
 // that way, or no longer; then a search has to.
-func (g *gateway) originals(ctx context.Context, id, source string) (originals, error) {
+func (g *gateway) originals(ctx context.Context, id, source string) ([]queue.ID, error) {
 	sources := []string{source}
 	if source == "" {
 		stats, err := g.inspect.Stats(ctx)
@@ -38,7 +61,7 @@ func (g *gateway) originals(ctx context.Context, id, source string) (originals, 
 		}
 		sources = sortedKeys(stats.Sources)
 	}
-	var found originals
+	var found []queue.ID
 	for _, name := range sources {
 		own, err := g.rt.store.Original(ctx, name, id)
 		switch {
@@ -60,32 +83,5 @@ func (g *gateway) originals(ctx context.Context, id, source string) (originals, 
 			found = append(found, own)
 		}
 	}
-	slices.SortFunc(found, func(a, b queue.ID) int {
-		if a > b {
-			return -1
-		}
-		return 1
-	})
 	return found, nil
-}
-
-// byProviderID lists the events with a provider's id, where nothing else but perhaps their source is asked for and their claims lead to them. ok says so.
-func (g *gateway) byProviderID(ctx context.Context, f *queue.Filter) (page eventPage, ok bool, err error) {
-	if f.EventID == "" || f.Cursor != "" || f.Provider != "" || f.Destination != "" || f.Type != "" || len(f.States) > 0 || f.Error != "" ||
-		!f.Since.IsZero() || !f.Until.IsZero() {
-		return page, false, nil
-	}
-	found, err := g.originals(ctx, f.EventID, f.Source)
-	if err != nil || len(found) == 0 {
-		return page, false, err
-	}
-	page.Events = []eventView{}
-	for _, id := range found[:min(len(found), f.Limit)] {
-		one, err := g.eventByID(ctx, id)
-		if err != nil {
-			return page, false, err
-		}
-		page.Events = append(page.Events, one.Events...)
-	}
-	return page, true, nil
 }

@@ -3,15 +3,22 @@ package caddymodule
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // maskText stands in for what is not shown.
 const maskText = "***"
+
+// maxMaskDepth is how many levels of a payload are looked into for what is masked.
+const maxMaskDepth = 32
 
 // errCannotMask means that a payload is of a kind in which the masked paths cannot be found, so that it is not shown at all.
 var errCannotMask = errors.New("payload is neither JSON nor a form, so what must be masked in it cannot be found")
@@ -21,12 +28,12 @@ func maskPayload(body []byte, contentType string, paths []string) ([]byte, bool,
 	if len(paths) == 0 || len(bytes.TrimSpace(body)) == 0 {
 		return body, false, nil
 	}
-	if gjson.ValidBytes(body) {
+	if verifiers.ValidJSON(body) {
 		split := make([][]string, len(paths))
 		for i, p := range paths {
 			split[i] = splitPath(p)
 		}
-		out, hit := maskJSON(gjson.ParseBytes(body), split)
+		out, hit := maskJSON(gjson.ParseBytes(body), split, maxMaskDepth)
 		if !hit {
 			return body, false, nil
 		}
@@ -36,6 +43,19 @@ func maskPayload(body []byte, contentType string, paths []string) ([]byte, bool,
 		return maskForm(body, paths)
 	}
 	return nil, false, errCannotMask
+}
+
+// checkMask refuses what is no path: it would mask nothing.
+func checkMask(paths []string) error {
+	for _, path := range paths {
+		switch bare, typed := strings.CutPrefix(path, "json:"); {
+		case typed:
+			return fmt.Errorf("mask %q: want the path alone: %s", path, bare)
+		case isPlaceholder(path) || slices.Contains(splitPath(path), ""):
+			return fmt.Errorf("mask %q: want a path such as data.card.number", path)
+		}
+	}
+	return nil
 }
 
 // splitPath splits a path at its dots; a dot that is part of a name is written "\.".
@@ -58,10 +78,14 @@ func splitPath(path string) []string {
 }
 
 // maskJSON writes a value anew with what the paths lead to replaced. In a path, * and # stand for every field or element. An array that a name meets is
-// looked into element by element, so that a path does not miss what a provider sends as a list now and then.
-func maskJSON(value gjson.Result, paths [][]string) ([]byte, bool) {
+// looked into element by element, so that a path does not miss what a provider sends as a list now and then. What lies deeper than it may look is replaced as a whole:
+// each level is read again for all those above it.
+func maskJSON(value gjson.Result, paths [][]string, levels int) ([]byte, bool) {
 	if !value.IsObject() && !value.IsArray() {
 		return []byte(value.Raw), false
+	}
+	if levels == 0 {
+		return []byte(`"` + maskText + `"`), true
 	}
 	isArray, hit, first, index := value.IsArray(), false, true, 0
 	var out bytes.Buffer
@@ -82,7 +106,7 @@ func maskJSON(value gjson.Result, paths [][]string) ([]byte, bool) {
 			out.WriteString(`"` + maskText + `"`)
 			hit = true
 		case len(rest) > 0:
-			raw, inner := maskJSON(element, rest)
+			raw, inner := maskJSON(element, rest, levels-1)
 			out.Write(raw)
 			hit = hit || inner
 		default:

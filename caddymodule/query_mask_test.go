@@ -4,10 +4,16 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
+
+// nested is JSON of that many arrays around some text.
+func nested(levels int, inside string) string {
+	return strings.Repeat("[", levels) + inside + strings.Repeat("]", levels)
+}
 
 func TestMaskPayload(t *testing.T) {
 	const form = "application/x-www-form-urlencoded"
@@ -32,6 +38,8 @@ func TestMaskPayload(t *testing.T) {
 		"scalar in the way":   {`{"a":1}`, "", []string{"a.b"}, `{"a":1}`, false},
 		"no paths":            {`not json`, "", nil, `not json`, false},
 		"empty body":          {``, "", []string{"a"}, ``, false},
+		"as deep as it looks": {nested(31, `{"a":1}`), "", []string{"a"}, nested(31, `{"a":"***"}`), true},
+		"too deep to look":    {nested(32, `{"b":1},2`), "", []string{"a"}, nested(32, `"***",2`), true},
 		"form":                {"a=1&b=2&%61=3", form, []string{"a"}, "a=***&b=2&%61=***", true},
 	} {
 		got, hit, err := maskPayload([]byte(c.body), c.contentType, c.paths)
@@ -39,7 +47,7 @@ func TestMaskPayload(t *testing.T) {
 			t.Errorf("%s: %s %v %v, want %s", name, got, hit, err, c.want)
 		}
 	}
-	for name, c := range map[string][2]string{"xml": {"<a>1</a>", "text/xml"}, "broken JSON": {`{"a":1`, "application/json"}, "broken form": {"%zz=1", form}} {
+	for name, c := range map[string][2]string{"xml": {"<a>1</a>", "text/xml"}, "broken JSON": {`{"a":1`, "application/json"}, "broken form": {"%zz=1", form}, "too deep": {strings.Repeat("[", 10_000_000), "application/json"}} {
 		if got, _, err := maskPayload([]byte(c[0]), c[1], []string{"a"}); !errors.Is(err, errCannotMask) || got != nil {
 			t.Errorf("%s: %q %v", name, got, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -44,7 +45,7 @@ type replayFilter struct {
 func (p *params) replayFilter() *replayFilter {
 	f := &replayFilter{
 		Source: p.text("source"), Provider: p.text("provider"), Destination: p.text("destination"), Type: p.text("type"),
-		EventID: p.text("id"), States: p.states("state"), Error: p.text("error"), Since: p.time("since"), Until: p.time("until"),
+		EventID: p.text("id"), States: p.states("state"), Error: p.oneOf("error", failureClasses), Since: p.time("since"), Until: p.time("until"),
 	}
 	if f.empty() {
 		return nil
@@ -75,9 +76,10 @@ type replayView struct {
 	Estimate delivery.ReplayEstimate `json:"estimate"`
 	Created  time.Time               `json:"created,omitzero"`
 	Finished time.Time               `json:"finished,omitzero"`
-	Events   int                     `json:"events"`   // looked at
-	Replayed int                     `json:"replayed"` // deliveries put back
-	Skipped  int                     `json:"skipped"`  // events that were gone or had nothing to put back
+	Events   int                     `json:"events"`              // looked at
+	Replayed int                     `json:"replayed"`            // deliveries put back
+	Skipped  int                     `json:"skipped"`             // events that were gone or had nothing to put back
+	UnderWay int                     `json:"under_way,omitempty"` // deliveries left out, because an attempt of theirs was under way
 	DryRun   bool                    `json:"dry_run,omitempty"`
 }
 
@@ -85,7 +87,7 @@ func replayJobView(job *delivery.ReplayJob) replayView {
 	r, f := &job.Request, &job.Request.Filter
 	v := replayView{
 		ID: job.ID, State: job.State, Estimate: job.Estimate, Created: job.Created, Finished: job.Finished,
-		Events: job.Events, Replayed: job.Replayed, Skipped: job.Skipped,
+		Events: job.Events, Replayed: job.Replayed, Skipped: job.Skipped, UnderWay: job.UnderWay,
 		Request: replayOrder{To: r.ToDestination, Move: r.Move, Rate: r.Rate},
 	}
 	for _, id := range r.IDs {
@@ -136,6 +138,9 @@ func (g *gateway) replayRequest(ctx context.Context, order *replayOrder) (delive
 	}
 	if order.All && (len(order.IDs) > 0 || !order.Filter.empty()) {
 		return request, fmt.Errorf("%w: all stands alone, without ids and filter", errBadQuery)
+	}
+	if class := request.Filter.Error; class != "" && !slices.Contains(failureClasses, class) {
+		return request, fmt.Errorf("%w: error %q: want one of %s", errBadQuery, class, strings.Join(failureClasses, ", "))
 	}
 	if err := g.storedStates(&request.Filter); err != nil {
 		return request, err

@@ -34,12 +34,7 @@ func (g *gateway) Requests(source, reason string, results []string, cursor strin
 
 func getRequests(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	p := newParams(r.URL)
-	source, reason, results, cursor, limit := p.text("source"), p.text("reason"), p.list("result"), p.text("cursor"), p.limit()
-	for _, result := range results {
-		if known := []string{resultAccepted, resultDuplicate, resultRefused, resultHandshake, resultError}; !slices.Contains(known, result) {
-			p.fail("result %q: want one of %v", result, known)
-		}
-	}
+	source, reason, results, cursor, limit := p.text("source"), p.oneOf("reason", requestReasons), p.manyOf("result", requestResults), p.text("cursor"), p.limit()
 	if err := p.done(); err != nil {
 		return err
 	}

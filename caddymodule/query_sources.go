@@ -19,13 +19,15 @@ type sourceView struct {
 	Provider   string        `json:"provider,omitempty"`
 	Scheme     string        `json:"scheme,omitempty"`
 	Secrets    []secretView  `json:"secrets,omitempty"`
-	Token      string        `json:"token,omitempty"` // place of the shared secret in the address
+	Failing    []string      `json:"failing_secrets,omitempty"` // why secrets' files cannot be used; their last good values are
+	Token      string        `json:"token,omitempty"`           // place of the shared secret in the address
 	UnsignedOK bool          `json:"unsigned_ok,omitempty"`
 	DeadlineMS int64         `json:"deadline_ms,omitempty"`
 	MaxBody    int64         `json:"max_body,omitempty"`
 	Dedup      *dedupView    `json:"dedup,omitempty"`
 	AckStatus  int           `json:"ack_status,omitempty"`
 	Redact     bool          `json:"redact,omitempty"`
+	Mask       []string      `json:"mask,omitempty"` // paths within payloads that are masked where payloads are shown
 	Forwards   []forwardView `json:"forwards,omitempty"`
 	Reconcile  string        `json:"reconcile,omitempty"` // API that lists its past events
 
@@ -100,7 +102,7 @@ func (h *Handler) view() *sourceView {
 	spec := h.provider.Spec()
 	v := &sourceView{
 		Name: h.Name, Configured: true, Provider: spec.ID, Scheme: spec.Scheme, UnsignedOK: h.UnsignedOK,
-		DeadlineMS: h.rules.deadline.Milliseconds(), MaxBody: h.rules.maxBody, AckStatus: h.ackReply.status, Redact: h.Redact,
+		DeadlineMS: h.rules.deadline.Milliseconds(), MaxBody: h.rules.maxBody, AckStatus: h.ackReply.status, Redact: h.Redact, Mask: h.Mask,
 		Dedup: &dedupView{Off: h.rules.dedupOff}, Forwards: make([]forwardView, len(h.Forwards)),
 	}
 	if !h.rules.dedupOff {
@@ -109,8 +111,10 @@ func (h *Handler) view() *sourceView {
 	for _, label := range h.secrets.labels() {
 		v.Secrets = append(v.Secrets, secretView{Label: label})
 	}
+	v.Failing = h.secrets.failing(now())
 	if h.Token != nil {
 		v.Token = h.Token.Place
+		v.Failing = append(v.Failing, h.token.secrets.failing(now())...)
 	}
 	if h.Reconcile != nil {
 		v.Reconcile = h.Reconcile.API
@@ -120,6 +124,7 @@ func (h *Handler) view() *sourceView {
 		if format == "" {
 			format = f.destination.Format
 		}
+		v.Failing = append(v.Failing, f.Enrich.failing(now())...)
 		v.Forwards[i] = forwardView{
 			Destination: f.destination.name, Events: f.Events, When: f.When, Format: format,
 			Transformed: f.Transform != "", Enriched: f.Enrich != nil, OrderBy: f.OrderBy,

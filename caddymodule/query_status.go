@@ -63,6 +63,9 @@ func (g *gateway) Status(ctx context.Context) (statusView, error) {
 		v.Totals.add(&v.Destinations[i])
 		v.Problems = append(v.Problems, v.Destinations[i].problems()...)
 	}
+	for _, s := range v.failingSecrets() {
+		v.Problems = append(v.Problems, fmt.Sprintf("%s: %s; its last good value is used until Caddy stops", s.of, s.why))
+	}
 	for _, job := range g.rt.engine.Replays() {
 		if job.State == delivery.ReplayRunning {
 			v.Replays++
@@ -70,6 +73,23 @@ func (g *gateway) Status(ctx context.Context) (statusView, error) {
 	}
 	v.OK = len(v.Problems) == 0
 	return v, nil
+}
+
+// failingSecret is a secret of a source or destination without which Caddy would not start again.
+type failingSecret struct{ of, target, why string }
+
+func (v *statusView) failingSecrets() (out []failingSecret) {
+	for i := range v.Sources {
+		for _, why := range v.Sources[i].Failing {
+			out = append(out, failingSecret{"source " + v.Sources[i].Name, v.Sources[i].Name, why})
+		}
+	}
+	for i := range v.Destinations {
+		for _, why := range v.Destinations[i].Failing {
+			out = append(out, failingSecret{"destination " + v.Destinations[i].Name, v.Destinations[i].Name, why})
+		}
+	}
+	return out
 }
 
 func (t *totalsView) add(d *destinationView) {

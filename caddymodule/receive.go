@@ -96,9 +96,13 @@ func (h *Handler) tooLarge() error {
 	}
 }
 
-// readWhole reads a body to its end. announced is the length that it says it has, which saves memory; negative: not known.
+// maxTrusted is how much memory a body gets because it says that it is so large; more than that it gets as it arrives.
+const maxTrusted = 64 << 10
+
+// readWhole reads a body to its end. announced is the length that it says it has; negative: not known. Who announces much and sends little, on many connections, does not
+// get the memory: there is four times as much of it as has arrived, and in the end as much as there must be.
 func readWhole(body io.Reader, announced int64) ([]byte, error) {
-	buf := make([]byte, 0, max(announced, bytes.MinRead-1)+1) // the end shows in the byte behind it
+	buf := make([]byte, 0, min(max(announced, bytes.MinRead-1), maxTrusted)+1) // the end shows in the byte behind it
 	for {
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -109,9 +113,17 @@ func readWhole(body io.Reader, announced int64) ([]byte, error) {
 			return nil, err
 		}
 		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, len(buf))
+			buf = append(make([]byte, 0, grownSize(len(buf), announced)), buf...)
 		}
 	}
+}
+
+// grownSize is how large a full buffer becomes: as large as the body and the byte behind it, or as much of that as four times what has arrived.
+func grownSize(full int, announced int64) int {
+	if announced < int64(full) { // not known, or wrong
+		return 2 * full
+	}
+	return int(min(announced+1, 4*int64(full)))
 }
 
 // originalURL is the absolute address as the sender saw it: of the request before any rewrite, with public_url in place of what a proxy in front changed.

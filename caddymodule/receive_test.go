@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/verifiers"
 	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
 )
@@ -285,5 +286,27 @@ func TestTokenInPath(t *testing.T) {
 	disagree := strings.Replace(body, `"v_1"`, `"v_2"`, 1)
 	if resp, _ := g.do("POST", "/hooks/s3cret-token", header, disagree); resp.StatusCode != 400 {
 		t.Errorf("header and body disagree: %d", resp.StatusCode)
+	}
+}
+
+// TestTraceState checks that a trace state that comes in several headers is kept whole.
+func TestTraceState(t *testing.T) {
+	g := startGateway(t, "", "webhook none {\n unsigned_ok\n}")
+	if resp, answer := g.do(http.MethodPost, "/", http.Header{"Tracestate": {"a=1", "b=2,c=3"}}, "x"); resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", resp.StatusCode, answer)
+	}
+	page, err := runningStore(t).Events(t.Context(), queue.Filter{})
+	if err != nil || len(page.Events) != 1 || page.Events[0].Event.TraceState != "a=1,b=2,c=3" {
+		t.Errorf("%+v %v", page, err)
+	}
+}
+
+// TestBasicIsAskedFor checks that a refused request of scheme basic is asked for credentials, and one of another scheme is not.
+func TestBasicIsAskedFor(t *testing.T) {
+	g := startGateway(t, "", "handle /basic {\n webhook basic {\n secret user:password\n}\n}\nhandle /other {\n webhook stripe {\n secret s\n}\n}")
+	for path, want := range map[string]string{"/basic": `Basic realm="webhook"`, "/other": ""} {
+		if resp, body := g.do(http.MethodPost, path, nil, "{}"); resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") != want {
+			t.Errorf("%s: %d %q %s", path, resp.StatusCode, resp.Header.Get("WWW-Authenticate"), body)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -69,6 +70,22 @@ func (r *Reconcile) listing() (*reconcile.Listing, error) {
 	}
 	l.Types = r.Types
 	return l, l.Validate()
+}
+
+// check finds what listing would find, without the secrets.
+func (r *Reconcile) check() error {
+	probe := *r
+	if r.Key != "" {
+		probe.Key = "key"
+	}
+	if r.Pages != nil {
+		pages := *r.Pages
+		pages.Header = nil
+		probe.Pages = &pages
+	}
+	_, err := probe.listing()
+	_, compareErr := probe.compare()
+	return cmp.Or(err, compareErr)
 }
 
 func resolveHeaders(header map[string]string) (map[string]string, error) {
@@ -146,6 +163,7 @@ func (h *Handler) parseReconcile(d *caddyfile.Dispenser) error {
 	if len(args) == 0 {
 		return d.Errf("reconcile: want %s", reconcileForms)
 	}
+	at := d.Token()
 	r := &Reconcile{API: args[0]}
 	into := map[string][]*string{
 		"stripe": {&r.Key, &r.Base}, "github": {&r.Of, &r.Key, &r.Base}, "shopify": {&r.Of, &r.Resource, &r.Key, &r.Base},
@@ -177,6 +195,9 @@ func (h *Handler) parseReconcile(d *caddyfile.Dispenser) error {
 		}
 	}
 	h.Reconcile = r
+	if err := r.check(); err != nil {
+		return placed(fmt.Errorf("reconcile: %w", err), at)
+	}
 	return nil
 }
 

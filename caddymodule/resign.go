@@ -56,7 +56,10 @@ func newOutgoingSigner(config *Sign, logger *zap.Logger) (*outgoingSigner, error
 		if s.standard, err = standardProvider(); err != nil {
 			return nil, err
 		}
-		return s, s.try()
+		if err := s.secrets.require(s.try); err != nil {
+			return nil, fmt.Errorf("sign standard: %w", err)
+		}
+		return s, nil
 	}
 	return nil, fmt.Errorf("sign %q: want standard or provider", config.As)
 }
@@ -70,15 +73,10 @@ func standardProvider() (*verifiers.Provider, error) {
 	return verifiers.Compile(spec)
 }
 
-// try signs nothing in particular, so that a secret that cannot be a key is refused when it is configured.
-func (s *outgoingSigner) try() error {
-	for i, secret := range s.secrets.get(now()) {
-		r := &verifiers.Request{Method: http.MethodPost, URL: new(url.URL), Header: make(http.Header)}
-		if err := s.standard.Sign(r, secret, "try", now()); err != nil {
-			return fmt.Errorf("sign standard: secret %s cannot be used: %w", s.secrets.labels()[i], err)
-		}
-	}
-	return nil
+// try signs nothing in particular, so that a secret that cannot be a key is refused when it is configured or its file changes.
+func (s *outgoingSigner) try(secret verifiers.Secret) error {
+	r := &verifiers.Request{Method: http.MethodPost, URL: new(url.URL), Header: make(http.Header)}
+	return s.standard.Sign(r, secret, "try", now())
 }
 
 // sign adds the signature to a message. provider is the scheme of the event's source; nil if the source is gone.

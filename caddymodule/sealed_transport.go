@@ -56,6 +56,12 @@ func (t *sealedTransport) Provision(ctx caddy.Context) error {
 
 // RoundTrip sends a copy of the request and empties the request itself, which reverse_proxy makes for each round trip and only logs afterwards.
 func (t *sealedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := checkSendable(req); err != nil { // the proxy's own header_up may hold placeholders, too
+		if req.Body != nil {
+			_ = req.Body.Close() // it is in memory
+		}
+		return nil, err
+	}
 	sent := *req
 	req.Header, req.RequestURI = nil, ""
 	return t.RoundTripper.RoundTrip(&sent)

@@ -5,7 +5,9 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -29,11 +31,11 @@ var (
 
 // secretSource is one configured secret: a literal, or placeholders such as {env.X} and {file./path}. It keeps the last good value; it never shows it.
 type secretSource struct {
-	config string // as configured; safe to show only if it is a placeholder
+	config string // as configured; only its placeholders are safe to show
 	path   string // set if config is exactly {file./path}
 	value  []byte
-	mtime  time.Time
-	size   int64
+	mtime  time.Time // of the file that the value is from
+	broken error     // why the file cannot be used at present
 }
 
 // newSecretSource resolves a configured secret. Its errors name the placeholder and never the value.
@@ -41,7 +43,8 @@ func newSecretSource(config string) (*secretSource, error) {
 	s := &secretSource{config: config}
 	if p, ok := strings.CutPrefix(config, "{file."); ok && strings.HasSuffix(p, "}") && !strings.ContainsAny(p[:len(p)-1], "{}") {
 		s.path = strings.TrimSuffix(p, "}")
-		if _, err := s.reload(); err != nil {
+		var err error
+		if s.value, s.mtime, err = readSecretFile(s.path); err != nil {
 			return nil, fmt.Errorf("secret %s: %w", s.label(), err)
 		}
 		return s, nil
@@ -55,70 +58,76 @@ func newSecretSource(config string) (*secretSource, error) {
 }
 
 func resolveSecret(config string) (string, error) {
-	if !isPlaceholder(config) {
-		if config == "" {
-			return "", errSecretEmpty
-		}
-		return config, nil
-	}
-	if strings.Contains(config, "{http.") {
+	switch {
+	case config == "":
+		return "", errSecretEmpty
+	case unknownPlaceholder.MatchString(config) && !isPlaceholder(config):
+		return "", errors.New("looks like a placeholder and is none that is known here: write {env.NAME} or {file./absolute/path}")
+	case strings.Contains(config, "{http."):
 		// Caddy's Caddyfile rewrites {file.name} in a site block to a request placeholder; a path with a slash or dot is left alone.
 		return "", errors.New("is a placeholder of a request and means nothing here: write {file./absolute/path} or {env.NAME}")
 	}
-	value, err := caddy.NewReplacer().ReplaceOrErr(config, true, true)
-	if err != nil {
-		return "", errSecretMissing
-	}
-	if strings.TrimSpace(value) == "" {
-		return "", errSecretMissing
-	}
-	return value, nil
+	var missing error
+	value := knownPlaceholder.ReplaceAllStringFunc(config, func(placeholder string) string {
+		value, err := caddy.NewReplacer().ReplaceOrErr(placeholder, true, true)
+		if err != nil || strings.TrimSpace(value) == "" {
+			missing = errSecretMissing
+		}
+		return strings.TrimRight(value, "\r\n") // as of a file
+	})
+	return value, missing
 }
 
-// isPlaceholder tells a placeholder from a literal secret, which may itself contain braces or backslashes that the replacer would alter.
-func isPlaceholder(s string) bool {
-	open := strings.IndexByte(s, '{')
-	return open >= 0 && strings.IndexByte(s[open:], '}') > 1 && strings.Contains(s[open:], ".")
-}
+var (
+	// knownPlaceholder finds the placeholders that have a value outside a request, those of a request, which are a mistake, and the name
+	// of a secret that a handshake brought. All else in a secret is literal: a JWK and a password may have braces too.
+	knownPlaceholder   = regexp.MustCompile(`\{(?:(?:env|file|http)\.[^{}]*|(?:system|time)\.[a-z0-9_.]+|handshake\.secret)\}`)
+	unknownPlaceholder = regexp.MustCompile(`^\{[a-zA-Z_]\w*\.[\w./-]*\}$`)
+)
 
-// label is how errors, logs and pages call the secret.
+// isPlaceholder tells a placeholder from a literal secret.
+func isPlaceholder(s string) bool { return knownPlaceholder.MatchString(s) }
+
+// label is how errors, logs and pages call the secret: its placeholders, without what stands around them.
 func (s *secretSource) label() string {
-	if isPlaceholder(s.config) {
-		return s.config
+	if found := knownPlaceholder.FindAllString(s.config, -1); found != nil {
+		return strings.Join(found, "")
 	}
 	return "(literal)"
 }
 
-// reload reads the secret's file if it changed, and reports whether the value did.
-func (s *secretSource) reload() (bool, error) {
-	info, err := os.Stat(s.path)
+// readSecretFile returns what is in a secret's file, and when that was written. It is read each time: a file of the same size and time may be another one,
+// put in its place by a symbolic link or written twice within one tick of the file system's clock.
+func readSecretFile(path string) ([]byte, time.Time, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return false, fmt.Errorf("cannot be read: %w", errors.Unwrap(err))
+		return nil, time.Time{}, fmt.Errorf("cannot be read: %w", errors.Unwrap(err))
 	}
-	if s.value != nil && info.ModTime().Equal(s.mtime) && info.Size() == s.size {
-		return false, nil
-	}
-	if info.Size() > maxSecretFile {
-		return false, fmt.Errorf("file is larger than %d bytes", maxSecretFile)
-	}
-	raw, err := os.ReadFile(s.path)
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
 	if err != nil {
-		return false, fmt.Errorf("cannot be read: %w", errors.Unwrap(err))
+		return nil, time.Time{}, fmt.Errorf("cannot be read: %w", errors.Unwrap(err))
+	}
+	if len(raw) > maxSecretFile {
+		return nil, time.Time{}, fmt.Errorf("file is larger than %d bytes", maxSecretFile)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("cannot be read: %w", errors.Unwrap(err))
 	}
 	// editors and echo end a file with a newline; no provider's secret does
 	value := bytes.TrimRight(raw, "\r\n")
 	if len(bytes.TrimSpace(value)) == 0 {
-		return false, errSecretEmpty
+		return nil, time.Time{}, errSecretEmpty
 	}
-	changed := !bytes.Equal(value, s.value)
-	s.value, s.mtime, s.size = value, info.ModTime(), info.Size()
-	return changed, nil
+	return value, info.ModTime(), nil
 }
 
 // secretSet is the live secrets of a source or destination. A changed file is picked up within a second of the next use; one that became
 // unreadable or empty leaves the last good value live and is logged.
 type secretSet struct {
-	logger *zap.Logger
+	logger   *zap.Logger
+	adopting sync.Mutex // held while a handshake brings a secret, taken before mu
 
 	mu      sync.Mutex
 	sources []*secretSource
@@ -126,7 +135,6 @@ type secretSet struct {
 	retired []verifiers.Secret // were live before their file changed; oldest first
 	usable  func(verifiers.Secret) error
 	checked time.Time
-	failing bool
 }
 
 func newSecretSet(configs []string, logger *zap.Logger) (*secretSet, error) {
@@ -202,33 +210,55 @@ func (set *secretSet) get(now time.Time) []verifiers.Secret {
 		return set.live
 	}
 	set.checked = now
-	failed := false
 	for _, s := range set.sources {
-		if s.path == "" {
-			continue
-		}
-		before := s.value
-		changed, err := s.reload()
-		if changed && set.usable != nil {
-			if err = set.usable(verifiers.NewSecret(s.value)); err != nil {
-				s.value, changed = before, false
-			}
-		}
-		if err != nil {
-			failed = true
-			if !set.failing {
-				set.logger.Error("secret file is not usable; its last good value stays live", zap.String("secret", s.label()), zap.Error(err))
-			}
-		}
-		if changed {
-			set.logger.Info("secret file changed; its new value is live", zap.String("secret", s.label()))
-			set.retired = append(set.retired, verifiers.NewSecret(before))
-			set.retired = set.retired[max(0, len(set.retired)-maxRetired):]
-			set.rebuild()
+		if s.path != "" {
+			set.refresh(s)
 		}
 	}
-	set.failing = failed
 	return set.live
+}
+
+// refresh looks at a secret's file and makes a new value live.
+func (set *secretSet) refresh(s *secretSource) {
+	if info, err := os.Stat(s.path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDevice) != 0 {
+		return // can be read once only, and not without waiting
+	}
+	value, mtime, err := readSecretFile(s.path)
+	changed := err == nil && !bytes.Equal(value, s.value)
+	if changed && set.usable != nil {
+		err = set.usable(verifiers.NewSecret(value))
+	}
+	if err != nil {
+		if s.broken == nil {
+			set.logger.Error("secret file is not usable; its last good value stays live", zap.String("secret", s.label()), zap.Error(err))
+		}
+		s.broken = err
+		return
+	}
+	before := s.value
+	s.value, s.mtime, s.broken = value, mtime, nil
+	if changed {
+		set.logger.Info("secret file changed; its new value is live", zap.String("secret", s.label()))
+		set.retired = append(set.retired, verifiers.NewSecret(before))
+		set.retired = set.retired[max(0, len(set.retired)-maxRetired):]
+		set.rebuild()
+	}
+}
+
+// failing says of each secret whose file cannot be used at present why. A nil set has none.
+func (set *secretSet) failing(now time.Time) (out []string) {
+	if set == nil {
+		return nil
+	}
+	set.get(now)
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for _, s := range set.sources {
+		if s.broken != nil {
+			out = append(out, fmt.Sprintf("secret %s %v", s.label(), s.broken))
+		}
+	}
+	return out
 }
 
 // literals counts secrets that stand in the configuration itself, where "caddy adapt" and the autosaved configuration show them.

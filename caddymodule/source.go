@@ -101,6 +101,7 @@ type sourceRules struct {
 	refuseStatus     int
 
 	secretByHandshake bool
+	storesSecret      bool // a handshake may bring one that becomes live
 	split             bool
 	dedupOff          bool
 	dedupWindow       time.Duration
@@ -131,6 +132,9 @@ func (h *Handler) provisionSource(ctx caddy.Context) error {
 	if err := validSourceName(h.Name); err != nil {
 		return err
 	}
+	if err := h.checkJSON(); err != nil {
+		return err
+	}
 	if err := h.provisionSecrets(); err != nil {
 		return err
 	}
@@ -145,7 +149,11 @@ func (h *Handler) provisionSource(ctx caddy.Context) error {
 	}
 	h.meters = h.app.metrics.source(h.Name, h.provider.Spec().ID)
 	for i, f := range h.Forwards {
-		if err := f.provision(ctx, h.app, h); err != nil {
+		err := f.provision(ctx, h.app, h)
+		if err == nil {
+			err = f.once(h.Forwards[:i])
+		}
+		if err != nil {
 			return fmt.Errorf("forward %d: %w", i+1, err)
 		}
 	}
@@ -215,6 +223,8 @@ func (h *Handler) checkVouched() error {
 	case needs.Unsigned && h.Token == nil && !h.UnsignedOK:
 		return fmt.Errorf("provider %s signs nothing, so anybody could send events: give the address a secret with `token path <secret>` or `token query:<name> <secret>`,"+
 			" or say `unsigned_ok` if requests are fenced in some other way", h.Provider)
+	case needs.KeyAddress != "" && len(h.Secrets) == 0:
+		return fmt.Errorf("has neither a secret nor the address of published keys: provider %s needs `secret <%s>` or `param %s <value>`", h.Provider, needs.Secret, needs.KeyAddress)
 	case needs.Secret != "" && !needs.SecretOptional && !needs.SecretByHandshake && len(h.Secrets) == 0:
 		return fmt.Errorf("has no secret: provider %s needs `secret <%s>`", h.Provider, needs.Secret)
 	case needs.Secret == "" && len(h.Secrets) > 0:
@@ -230,6 +240,9 @@ func (h *Handler) provisionRules() (err error) {
 		secretByHandshake: spec.Needs().SecretByHandshake,
 		split:             spec.Batch != nil && spec.Batch.Default, dedupOff: spec.Dedup.Off, dedupWindow: spec.Dedup.Window.Std(),
 	}
+	if h.Deadline < 0 || time.Duration(h.Deadline) > maxDuration {
+		return fmt.Errorf("deadline %s: want up to 100 years, and not less than 0", time.Duration(h.Deadline))
+	}
 	if h.Deadline > 0 {
 		r.deadline = time.Duration(h.Deadline)
 	}
@@ -244,6 +257,7 @@ func (h *Handler) provisionRules() (err error) {
 		if len(methods) == 0 {
 			methods = []string{"POST"}
 		}
+		r.storesSecret = r.storesSecret || hs.StoreSecret != ""
 		r.handshakeMethods = append(r.handshakeMethods, methods...)
 		if hs.Signed {
 			r.signedMethods = append(r.signedMethods, methods...)
@@ -263,15 +277,27 @@ func (h *Handler) provisionRules() (err error) {
 			r.dedupWindow = time.Duration(d.Window)
 		}
 		if len(d.By) > 0 {
-			expr, err := parseExprs(d.By)
+			expr, err := d.by()
 			if err != nil {
-				return fmt.Errorf("dedup by: %w", err)
+				return err
 			}
 			r.dedupBy = &expr
 		}
 	}
 	h.rules = r
 	return nil
+}
+
+// by reads what tells an event. What is the same for all events of a source does not: the first would make duplicates of all others.
+func (d *Dedup) by() (verifiers.Expr, error) {
+	expr, err := parseExprs(d.By)
+	if err == nil && !expr.Distinguishes() {
+		err = fmt.Errorf("expression %q may be the same for all events: want one that reads an event's id, such as header:X-Id or json:id", expr.String())
+	}
+	if err != nil {
+		return verifiers.Expr{}, fmt.Errorf("dedup by: %w", err)
+	}
+	return expr, nil
 }
 
 // parseExprs joins expressions to a composite one.

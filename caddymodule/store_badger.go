@@ -60,6 +60,9 @@ func (b *BadgerStore) Provision(caddy.Context) error {
 		}
 		b.dir = filepath.Join(caddy.AppDataDir(), "webhooks")
 	}
+	if err := notNegative(map[string]int64{"min_free": b.MinFree, "max_size": b.MaxSize, "max_pending": b.MaxPending}); err != nil {
+		return fmt.Errorf("store badger: %w", err)
+	}
 	switch b.Durability {
 	case "", "fsync", "os":
 	default:

@@ -81,3 +81,16 @@ func TestStoreOptionsChangeWithReload(t *testing.T) {
 		t.Error("after the refused move the gateway does not go on as before")
 	}
 }
+
+// TestStoreDoesNotMoveWithReload: not even where nothing is pending at this moment, because something may be in the next.
+func TestStoreDoesNotMoveWithReload(t *testing.T) {
+	rig := startAdmin(t, "badger", "", "")
+	site := "handle /pay {\n webhook stripe {\n name payments\n secret " + testSecret + "\n forward http://127.0.0.1:1/\n }\n}\n"
+	moved, err := adapt(strings.Replace(rig.config("", site), "store badger \""+rig.dir+"\"", "store badger \""+t.TempDir()+"\"", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(moved, true); err == nil || !strings.Contains(err.Error(), "stop Caddy, move the directory") {
+		t.Errorf("another directory: %v", err)
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // Bounds of one run of a transformation.
@@ -32,8 +34,12 @@ func newTransform(program string) (*transform, error) {
 	if query, err = boundRepeats(query); err != nil {
 		return nil, fmt.Errorf("jq program: %w", err)
 	}
+	if err := boundTexts(query); err != nil {
+		return nil, fmt.Errorf("jq program: %w", err)
+	}
 	// no environment, no input(), no modules: a program sees its payload and nothing else
-	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }), gojq.WithFunction(boundedMultiply, 2, 2, multiply))
+	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }),
+		gojq.WithFunction(boundedMultiply, 2, 2, multiply), gojq.WithFunction(boundedText, 0, 0, boundNumbers))
 	if err != nil {
 		return nil, fmt.Errorf("jq program: %w", err)
 	}
@@ -54,6 +60,9 @@ func (t *transform) run(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := dec.Decode(&input); err != nil {
 		return nil, errors.New("payload is not JSON")
 	}
+	if hasLongNumber(input) {
+		return nil, errLongNumber
+	}
 	ctx, cancel := context.WithTimeout(ctx, transformTime)
 	defer cancel()
 	ctx, stop := limitMemory(ctx)
@@ -62,8 +71,8 @@ func (t *transform) run(ctx context.Context, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, transformError(ctx, err)
 	}
-	if jsonSize(value, transformOutput) > transformOutput {
-		return nil, fmt.Errorf("result is larger than %d bytes", transformOutput)
+	if jsonSize(value, transformOutput, verifiers.MaxJSONDepth) > transformOutput {
+		return nil, fmt.Errorf("result is larger than %d bytes or nested deeper than %d levels", transformOutput, verifiers.MaxJSONDepth)
 	}
 	out, err := gojq.Marshal(value)
 	if err != nil {
@@ -107,7 +116,7 @@ func transformError(ctx context.Context, err error) error {
 		return errTransformMemory
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("program ran longer than %s", transformTime)
-	case errors.Is(err, errNoValue), errors.Is(err, errSeveralValues):
+	case errors.Is(err, errNoValue), errors.Is(err, errSeveralValues), errors.Is(err, errLongNumber):
 		return err
 	case errors.As(err, &halt):
 		return errors.New("program halted")

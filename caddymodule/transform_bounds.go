@@ -167,22 +167,25 @@ func eachQuery(v reflect.Value, fn func(*gojq.Query) error) error {
 	return nil
 }
 
-// jsonSize is about how many bytes a value takes as JSON, at least; counting stops beyond the limit.
-func jsonSize(v any, limit int) int {
+// jsonSize is about how many bytes a value takes as JSON, at least; counting stops beyond the limit. A value that has more levels than it may is beyond any.
+func jsonSize(v any, limit, levels int) int {
 	size := 0
+	if levels < 0 {
+		return limit + 1
+	}
 	switch v := v.(type) {
 	case string:
 		size = len(v) + 2
 	case []any:
 		for i := 0; i < len(v) && size <= limit; i++ {
-			size += jsonSize(v[i], limit-size) + 1
+			size += jsonSize(v[i], limit-size, levels-1) + 1
 		}
 	case map[string]any:
 		for key, value := range v {
 			if size > limit {
 				break
 			}
-			size += len(key) + 3 + jsonSize(value, limit-size)
+			size += len(key) + 3 + jsonSize(value, limit-size, levels-1)
 		}
 	default:
 		size = 1

@@ -17,6 +17,10 @@ func TestTransform(t *testing.T) {
 		{`[(1,2) * (10,100)]`, `null`, `[10,20,100,200]`},
 		{`reduce .[] as $x (1; . * $x)`, `[1,2,3,4]`, `24`},
 		{`"-" * 0`, `null`, `""`},
+		{`[.[] | tonumber * 2]`, `["21", 21]`, `[42,42]`},
+		{`def fromjson: "own"; [fromjson, (.s | @json)]`, `{"s":"x"}`, `["own","\"x\""]`},
+		{`.s | fromjson.n`, `{"s":"{\"n\":12345678901234567890}"}`, `12345678901234567890`},
+		{`.n`, `{"n":` + strings.Repeat("9", maxNumber) + `,"s":"` + strings.Repeat("9", maxNumber+1) + `"}`, strings.Repeat("9", maxNumber)},
 		{`if . * 1 == 2 then "\(. * 5)" else null end`, `2`, `"10"`},
 	} {
 		program, err := newTransform(c.program)
@@ -43,7 +47,11 @@ func TestTransformFailures(t *testing.T) {
 		{`"x" | until(length > 1e12; . + .)`, `null`, "program"},
 		{`"x" * .`, `2000000000`, "MiB of memory"},
 		{`.s *= 2000000000`, `{"s":"secret"}`, "MiB of memory"},
+		{`.n * 100`, `{"n":[` + strings.Repeat("9", maxNumber+1) + `]}`, "number of more than 1000"},
+		{`.n | tonumber * 100`, `{"n":"` + strings.Repeat("9", maxNumber+1) + `"}`, "number of more than 1000"},
+		{`[.n | fromjson[] * 100]`, `{"n":"[` + strings.Repeat("9", maxNumber+1) + `]"}`, "number of more than 1000"},
 		{`"x" * 9000000 | [., .]`, `null`, "larger than 16777216 bytes"},
+		{`reduce range(.) as $i (1; [.])`, `513`, "deeper than 512 levels"},
 	} {
 		program, err := newTransform(c.program)
 		if err != nil {

@@ -42,6 +42,7 @@ type Visit struct {
 	Base      string // of the dashboard's addresses, without a slash at its end: "" or "/dashboard"
 	Path      string // of the page below Base, with a slash at its beginning
 	User      string // who makes changes, for the audit log
+	Known     bool   // User is a person or a certificate that was let in, not just an address
 	Protected bool   // somebody has made sure that User may be here
 }
 
@@ -219,7 +220,7 @@ func (x *exchange) render(name string, status int, page *Page) error {
 	}
 	x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	x.w.WriteHeader(status)
-	_, _ = out.WriteTo(x.w) // a client that is gone asks again
+	_, _ = x.w.Write(showUnseen(out.Bytes())) // a client that is gone asks again
 	return nil
 }
 

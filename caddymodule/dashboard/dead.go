@@ -1,9 +1,6 @@
 package dashboard
 
-import (
-	"html/template"
-	"net/http"
-)
+import "html/template"
 
 // dead shows the deliveries that were given up, by destination and cause.
 func (x *exchange) dead() error {
@@ -12,10 +9,15 @@ func (x *exchange) dead() error {
 		return err
 	}
 	data := &deadData{Filter: form}
-	if err := x.get("dead", form.Values, &data.Dead); err != nil {
+	status, err := x.list("dead", form, &data.Dead)
+	if err != nil {
 		return err
 	}
-	return x.render("dead", http.StatusOK, &Page{Title: "Dead letters", Nav: "dead", Live: "kind=delivery", Data: data})
+	page := &Page{Title: "Dead letters", Nav: "dead", Data: data}
+	if form.Refused == "" {
+		page.Live = "kind=delivery"
+	}
+	return x.render("dead", status, page)
 }
 
 type deadData struct {

@@ -10,31 +10,39 @@ import (
 
 // event shows one event: what became of it, attempt by attempt, and what was in it.
 func (x *exchange) event() error {
-	id := x.r.PathValue("id")
-	data := new(eventData)
-	if err := x.get("events/"+url.PathEscape(id), cleanQuery(x.r.URL.Query()), &data.Event); err != nil {
+	data, err := x.eventData()
+	if err != nil {
 		return err
 	}
-	var err error
-	if data.Raw, err = x.pane(data.Event.ID, "raw"); err != nil {
-		return err
-	}
-	if data.Normalised, err = x.pane(data.Event.ID, "normalised"); err != nil {
-		return err
-	}
-	data.Edit = editable(data.Raw)
-	data.Curl = curlCommand(&data.Event, data.Raw)
-	data.Steps = timeline(&data.Event)
 	return x.render("event", http.StatusOK, &Page{
 		Title: "Event " + data.Event.ID, Nav: "events", Live: "event=" + url.QueryEscape(data.Event.ID), Data: data,
 	})
+}
+
+// eventData reads what the page of the event shows that is in the address.
+func (x *exchange) eventData() (*eventData, error) {
+	data := new(eventData)
+	if err := x.get("events/"+url.PathEscape(x.r.PathValue("id")), cleanQuery(x.r.URL.Query()), &data.Event); err != nil {
+		return nil, err
+	}
+	var err error
+	if data.Raw, err = x.pane(data.Event.ID, "raw"); err != nil {
+		return nil, err
+	}
+	if data.Normalised, err = x.pane(data.Event.ID, "normalised"); err != nil {
+		return nil, err
+	}
+	data.Edit.Payload = editable(data.Raw)
+	data.Curl = curlCommand(&data.Event, data.Raw)
+	data.Steps = timeline(&data.Event)
+	return data, nil
 }
 
 type eventData struct {
 	Event           EventDetail
 	Raw, Normalised *pane
 	Curl            string
-	Edit            string // the payload to edit; empty if it cannot be
+	Edit            edit
 	Steps           []step
 }
 

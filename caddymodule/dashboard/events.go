@@ -1,15 +1,12 @@
 package dashboard
 
-import (
-	"html/template"
-	"net/http"
-)
+import "html/template"
 
 // deliveryStates are the states to filter by.
 var deliveryStates = []string{"pending", "delivering", "held", "delivered", "dead", "cancelled"}
 
 // errorClasses are the classes of failures to filter by.
-var errorClasses = []string{"status", "timeout", "dial", "dns", "tls", "reset", "truncated", "redirect", "transform", "enrich", "internal"}
+var errorClasses = []string{"status", "timeout", "dial", "dns", "tls", "reset", "truncated", "protocol", "redirect", "transform", "enrich", "header", "internal"}
 
 // events lists events, newest first, by the same filters as the API.
 func (x *exchange) events() error {
@@ -18,14 +15,15 @@ func (x *exchange) events() error {
 		return err
 	}
 	data := &eventsData{Filter: form, States: deliveryStates, Errors: errorClasses}
-	if err := x.get("events", form.Values, &data.Page); err != nil {
+	status, err := x.list("events", form, &data.Page)
+	if err != nil {
 		return err
 	}
 	page := &Page{Title: "Events", Nav: "events", Data: data}
-	if form.Get("cursor") == "" { // older pages stand still while one reads them
+	if form.Get("cursor") == "" && form.Refused == "" { // older pages stand still while one reads them
 		page.Live = "all"
 	}
-	return x.render("events", http.StatusOK, page)
+	return x.render("events", status, page)
 }
 
 type eventsData struct {

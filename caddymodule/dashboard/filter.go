@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"errors"
 	"html/template"
+	"net/http"
 	"net/url"
 	"slices"
 )
@@ -24,6 +26,8 @@ type filterForm struct {
 	Values       url.Values
 	Sources      []string
 	Destinations []string
+
+	Refused string // what is wrong with what was chosen
 }
 
 // Get returns the value of a filter.
@@ -84,4 +88,20 @@ func (x *exchange) filterForm() (*filterForm, error) {
 		f.Destinations = append(f.Destinations, d.Name)
 	}
 	return f, nil
+}
+
+// list reads what a page lists by its filters, and says with which status the page is answered. What is wrong with a filter is shown above the form, which keeps what
+// was chosen.
+func (x *exchange) list(path string, form *filterForm, out any) (status int, err error) {
+	return form.refused(x.get(path, form.Values, out))
+}
+
+// refused keeps an error that a better choice mends.
+func (f *filterForm) refused(err error) (status int, other error) {
+	var problem *Problem
+	if errors.As(err, &problem) && problem.Status == http.StatusBadRequest {
+		f.Refused = problem.Detail
+		return http.StatusBadRequest, nil
+	}
+	return http.StatusOK, err
 }

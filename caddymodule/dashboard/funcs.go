@@ -127,7 +127,7 @@ func formatCounts[N int | uint64](counts map[string]N) string {
 		return strings.Compare(a, b)
 	})
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %d", name, counts[name])
+		names[i] = fmt.Sprintf("%s %d", word(name), counts[name])
 	}
 	return strings.Join(names, ", ")
 }
@@ -179,12 +179,12 @@ var words = map[string]string{
 	"pause": "paused", "resume": "resumed", "cancel": "cancelled", "release": "released", "discard": "dropped",
 	"backup": "backed up", "export": "exported", "import": "imported", "reconcile": "reconciled", "resend": "sent an edited event",
 	"test_source": "sent a test event", "test_destination": "tested a destination",
-	"unsigned": "no signature", "mismatch": "wrong signature", "stale": "outside the time tolerance", "malformed": "signature cannot be read", "check": "a check failed",
+	"unsigned": "no signature", "mismatch": "wrong signature", "stale": "outside the time tolerance", "malformed": "signature cannot be read",
 	"unreadable": "body cannot be read", "too_large": "body too large", "slow": "body came too slowly", "method": "method not allowed",
-	"store_full": "store full", "store_closed": "store closed", "store_failed": "store failed", "deadline": "not stored in time",
+	"keys_unavailable": "the provider's keys cannot be fetched", "store": "could not be stored", "store_full": "store full", "store_closed": "store closed", "store_failed": "store failed", "deadline": "not stored in time",
 	"status": "answered with a failure", "timeout": "no answer in time", "dial": "could not connect", "dns": "name did not resolve", "tls": "TLS failed",
-	"reset": "connection reset", "truncated": "answer broke off", "redirect": "answered with a redirect", "transform": "transform failed",
-	"enrich": "enrichment failed", "internal": "failed inside the gateway",
+	"reset": "connection reset", "truncated": "answer broke off", "protocol": "answer is not HTTP", "redirect": "answered with a redirect", "transform": "transform failed",
+	"enrich": "enrichment failed", "header": "header could not be sent", "internal": "failed inside the gateway",
 }
 
 func word(name string) string {

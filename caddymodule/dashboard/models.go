@@ -50,6 +50,7 @@ type Source struct {
 	MaxBody        int64             `json:"max_body"`
 	AckStatus      int               `json:"ack_status"`
 	Redact         bool              `json:"redact"`
+	Mask           []string          `json:"mask"`
 	Forwards       []Forward         `json:"forwards"`
 	Accepted       uint64            `json:"accepted"`
 	LastEvent      time.Time         `json:"last_event"`

@@ -62,13 +62,14 @@ type Page struct {
 	Self      string // this page's own address
 	CSRF      string
 	User      string
+	Known     bool
 	Protected bool
 	Flash     flash
 }
 
 // fill sets what all pages have.
 func (p *Page) fill(x *exchange) {
-	p.Base, p.CSRF, p.User, p.Protected = x.visit.Base, x.csrf, x.visit.User, x.visit.Protected
+	p.Base, p.CSRF, p.User, p.Known, p.Protected = x.visit.Base, x.csrf, x.visit.User, x.visit.Known, x.visit.Protected
 	p.Self = p.Base + x.r.URL.Path
 	if x.r.URL.RawQuery != "" {
 		p.Self += "?" + x.r.URL.RawQuery

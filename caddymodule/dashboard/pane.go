@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"html/template"
 	"net/http"
@@ -10,10 +9,15 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // maxShown bounds what a page shows of one payload; the download has all of it.
 const maxShown = 128 << 10
+
+// maxIndented bounds what such a payload may become when it is indented; beyond that it is shown as it is.
+const maxIndented = 8 * maxShown
 
 // pane is a payload as a page shows it.
 type pane struct {
@@ -64,9 +68,8 @@ func (p *pane) show() {
 		return
 	}
 	if len(body) <= maxShown {
-		var indented bytes.Buffer
-		if json.Indent(&indented, body, "", "  ") == nil {
-			p.Shown = highlight(indented.String())
+		if indented, ok := verifiers.IndentJSON(body, "  ", maxIndented); ok {
+			p.Shown = highlight(string(indented))
 			return
 		}
 	}

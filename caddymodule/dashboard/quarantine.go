@@ -15,15 +15,16 @@ func (x *exchange) quarantine() error {
 	if err != nil {
 		return err
 	}
-	data := &quarantineData{Filter: form, Reasons: refusalReasons[:6]}
-	if err := x.get("quarantine", form.Values, &data.Page); err != nil {
+	data := &quarantineData{Filter: form, Reasons: refusalReasons[:5]}
+	status, err := x.list("quarantine", form, &data.Page)
+	if err != nil {
 		return err
 	}
 	page := &Page{Title: "Quarantine", Nav: "quarantine", Data: data}
-	if form.Get("cursor") == "" {
+	if form.Get("cursor") == "" && form.Refused == "" {
 		page.Live = "kind=request&result=refused"
 	}
-	return x.render("quarantine", http.StatusOK, page)
+	return x.render("quarantine", status, page)
 }
 
 type quarantineData struct {

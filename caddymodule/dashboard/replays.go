@@ -76,14 +76,14 @@ func (x *exchange) planReplay() error {
 		return err
 	}
 	data := &planData{Filter: form, States: deliveryStates, Errors: errorClasses}
-	err = x.plan(data)
-	var problem *Problem
-	if errors.As(err, &problem) && problem.Status == http.StatusBadRequest {
-		data.Plan, data.Refused = nil, problem.Detail
-	} else if err != nil {
+	status, err := form.refused(x.plan(data))
+	if err != nil {
 		return err
 	}
-	return x.render("plan", http.StatusOK, &Page{Title: "Send events again", Nav: "replays", Data: data})
+	if form.Refused != "" {
+		data.Plan = nil
+	}
+	return x.render("plan", status, &Page{Title: "Send events again", Nav: "replays", Data: data})
 }
 
 // replayOptions are the parameters of a plan that are no filter.
@@ -136,8 +136,6 @@ type planData struct {
 	States []string
 	Errors []string
 	Plan   *Replay // nil before anything is chosen
-
-	Refused string // what is wrong with what was chosen
 }
 
 // Seconds is how long the replay would take.

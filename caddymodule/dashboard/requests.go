@@ -1,16 +1,14 @@
 package dashboard
 
-import (
-	"html/template"
-	"net/http"
-)
+import "html/template"
 
 // requestResults are what can become of a request.
 var requestResults = []string{"accepted", "duplicate", "refused", "handshake", "error"}
 
-// refusalReasons are the reasons to filter by.
+// refusalReasons are the reasons to filter by: those of refusals, and those of answers with 503.
 var refusalReasons = []string{
-	"unsigned", "mismatch", "stale", "malformed", "unreadable", "check", "too_large", "slow", "truncated", "method", "store_full", "store_closed", "store_failed", "deadline",
+	"unsigned", "mismatch", "stale", "malformed", "unreadable", "too_large", "slow", "truncated", "method",
+	"keys_unavailable", "store_full", "store_closed", "store_failed", "deadline", "store",
 }
 
 // requests lists the newest requests, accepted or not.
@@ -20,14 +18,15 @@ func (x *exchange) requests() error {
 		return err
 	}
 	data := &requestsData{Filter: form, Results: requestResults, Reasons: refusalReasons}
-	if err := x.get("requests", form.Values, &data.Page); err != nil {
+	status, err := x.list("requests", form, &data.Page)
+	if err != nil {
 		return err
 	}
 	page := &Page{Title: "Requests", Nav: "requests", Data: data}
-	if form.Get("cursor") == "" {
+	if form.Get("cursor") == "" && form.Refused == "" {
 		page.Live = "kind=request"
 	}
-	return x.render("requests", http.StatusOK, page)
+	return x.render("requests", status, page)
 }
 
 type requestsData struct {

@@ -51,12 +51,13 @@ func (x *exchange) sendTypes(data *sendData) error {
 		err := x.get("providers/"+url.PathEscape(s.Provider), nil, &provider.ProviderDetail)
 		var problem *Problem
 		if errors.As(err, &problem) && problem.Code == "not_found" { // a bare scheme with parameters of its own
+			data.Plain = true
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		data.Types = provider.Types()
+		data.Types, data.Plain = provider.Types(), len(provider.Spec.Examples) == 0
 	}
 	return nil
 }
@@ -65,6 +66,7 @@ type sendData struct {
 	Sources []Source
 	Chosen  string
 	Types   []string
+	Plain   bool         // the chosen source's provider has no examples
 	Event   *EventDetail // that was sent; nil before
 	Stages  []stage
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // Bounds of the calls of one listing.
@@ -279,7 +281,7 @@ func (c *Client) once(ctx context.Context, address string) ([]byte, http.Header,
 		return body, resp.Header, resp.StatusCode, fmt.Errorf("%w: %s answered %s", ErrRefused, req.URL.Host, resp.Status)
 	case len(body) > maxAnswer:
 		return nil, nil, resp.StatusCode, fmt.Errorf("%w: answer of %s is larger than %d bytes", ErrUnexpected, req.URL.Host, maxAnswer)
-	case !gjson.ValidBytes(body):
+	case !verifiers.ValidJSON(body):
 		return nil, nil, resp.StatusCode, fmt.Errorf("%w: answer of %s is not JSON", ErrUnexpected, req.URL.Host)
 	}
 	return body, resp.Header, resp.StatusCode, nil

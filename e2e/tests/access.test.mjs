@@ -161,6 +161,17 @@ test("light and dark are chosen by the system, and otherwise by the reader, for 
   await tab.close();
 });
 
+test("without scripts, nothing is shown that would do nothing", async () => {
+  for (const [javaScriptEnabled, seen] of [[true, true], [false, false]]) {
+    const tab = await h.browser.open(h.gateway, { javaScriptEnabled });
+    await tab.page.goto(`${h.gateway.dashboard}/events`);
+    for (const what of ["[data-live-toggle]", "[data-theme-toggle]", ".find kbd"]) {
+      assert.equal(await tab.page.locator(what).isVisible(), seen, `${what} with scripts: ${javaScriptEnabled}`);
+    }
+    await tab.close();
+  }
+});
+
 test("pages renew themselves while one looks on, stop when told to, and live through a reload of Caddy", async () => {
   const tab = await h.browser.open(h.gateway);
   const rows = () => tab.page.locator("tbody").innerText();

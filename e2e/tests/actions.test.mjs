@@ -1,7 +1,7 @@
 // Every action, clicked through with real events; what it does is looked up in the admin API and at the application.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually } from "../lib/browser.mjs";
+import { eventually, violations } from "../lib/browser.mjs";
 import { house, seed, status } from "../lib/house.mjs";
 
 const h = house(seed);
@@ -19,6 +19,12 @@ const flash = (tab) => tab.page.locator("#flash").innerText();
 async function leave(tab) {
   assert.deepEqual(tab.wrong, []);
   await tab.close();
+}
+
+// leaveRefused leaves a page that was answered with 400, which the browser notes on the console.
+async function leaveRefused(tab) {
+  tab.wrong = tab.wrong.filter((line) => !line.includes("status of 400"));
+  await leave(tab);
 }
 
 test("events are filtered, the address says how, and pages follow one another", async () => {
@@ -60,6 +66,25 @@ test("what the reader begins to choose outlives a renewal that is under way", as
   await tab.page.evaluate(() => window.renewed.then(() => true));
   assert.equal(await tab.page.getByLabel("Source").inputValue(), "payments");
   assert.equal(await tab.page.getByLabel("dead", { exact: true }).isChecked(), true);
+  await leave(tab);
+});
+
+test("live updates wait while a filter is touched, say so, and go on when it is as it was", async () => {
+  const tab = await visit("/events");
+  const live = (state, text) => tab.page.locator(`.live[data-state=${state}]`).filter({ hasText: text }).waitFor();
+  await live("on", "Live");
+  for (const [touch, undo] of [
+    [() => tab.page.getByLabel("Type").fill("a"), () => tab.page.getByLabel("Type").fill("")],
+    [() => tab.page.getByLabel("Source").selectOption("payments"), () => tab.page.getByLabel("Source").selectOption("")],
+    [() => tab.page.getByLabel("dead", { exact: true }).check(), () => tab.page.getByLabel("dead", { exact: true }).uncheck()],
+  ]) {
+    await touch();
+    await live("wait", "Waiting");
+    const renewed = tab.page.waitForRequest((request) => request.headers()["hx-request"] === "true");
+    await undo();
+    await live("on", "Live");
+    await renewed;
+  }
   await leave(tab);
 });
 
@@ -135,6 +160,18 @@ test("an event is edited and sent as a new one", async () => {
   await leave(masked);
 });
 
+test("an edited payload that is no JSON is refused and kept", async () => {
+  const tab = await visit(`/events/${h.events.pushed.id}`);
+  await tab.page.getByText("Edit it and send it as a new event").click();
+  const field = tab.page.getByLabel("Payload", { exact: true });
+  await field.fill('{"mine": }');
+  await tab.page.getByRole("button", { name: "Send the edited event" }).click();
+  assert.match(await tab.page.getByRole("alert").innerText(), /not JSON[^]*Line 1/);
+  assert.equal(await field.inputValue(), '{"mine": }');
+  assert.deepEqual(await violations(tab.page), []);
+  await leaveRefused(tab);
+});
+
 test("a delivery that waits is cancelled", async () => {
   const tab = await visit(`/events/${h.events.waiting.id}`);
   assert.match(await tab.page.locator(".timeline").innerText(), /next attempt/);
@@ -185,7 +222,7 @@ test("a plan that makes no sense says so and starts nothing", async () => {
   assert.match(await tab.page.getByRole("alert").innerText(), /state held needs a destination/);
   assert.equal(await tab.page.getByRole("button", { name: "Start" }).count(), 0);
   assert.equal((await get("replays")).replays.length, jobs);
-  await leave(tab);
+  await leaveRefused(tab);
 });
 
 test("a destination is paused, holds what comes, is tested, and resumed", async () => {

@@ -10,9 +10,9 @@ test("empty views teach", async () => {
   for (const width of [1440, 390]) {
     const tab = await h.browser.open(h.gateway, { viewport: { width, height: 844 } });
     for (const [path, says] of Object.entries({
-      "/": /Nothing has arrived yet[^]*webhook stripe \{[^]*caddy webhooks send stripe --secret-env/,
-      "/requests": /Put a source into your Caddyfile/,
-      "/events": /Put a source into your Caddyfile/,
+      "/": /Nothing has arrived yet[^]*Sources are configured[^]*Send a test event from here/,
+      "/requests": /Nothing has arrived yet[^]*Sources are configured/,
+      "/events": /Nothing has arrived yet[^]*Sources are configured/,
       "/events?source=payments": /No event fits these filters/,
       "/dead": /Nothing is dead/,
       "/dead?source=payments": /No dead delivery fits/,

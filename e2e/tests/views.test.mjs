@@ -25,7 +25,7 @@ const views = () => ({
   "an empty plan": ["/replay", "Send events again"],
   "a plan": ["/replay?state=dead", "Send events again"],
   destinations: ["/destinations", "Destinations"],
-  "a destination": ["/destination?name=broken", "broken open"],
+  "a destination": ["/destination?name=broken", "broken active"],
   "a paused destination": ["/destination?name=gone&span=1h", "gone paused"],
   "a source": ["/source?name=payments", "payments stripe"],
   quarantine: ["/quarantine", "Quarantine"],
@@ -54,6 +54,24 @@ for (const colorScheme of ["light", "dark"]) {
     });
   }
 }
+
+test("tables fit into windows of every width, and no name is broken into letters", async () => {
+  const tab = await h.browser.open(h.gateway);
+  for (const width of [1440, 1280, 1024, 800, 720, 390]) {
+    await tab.page.setViewportSize({ width, height: 844 });
+    for (const [name, [path]] of Object.entries(views())) {
+      await tab.page.goto(h.gateway.dashboard + path);
+      const [wider, narrowest] = await tab.page.evaluate(() => [
+        Math.max(0, ...[...document.querySelectorAll(".scroll:has(.list)")].map((table) => table.scrollWidth - table.clientWidth)),
+        Math.min(999, ...[...document.querySelectorAll(".list .to")].map((to) => to.clientWidth)),
+      ]);
+      assert.equal(wider, 0, `a table of ${name} is wider than its place at ${width} px`);
+      assert.ok(narrowest >= 100, `destinations have ${narrowest} px of ${width} in ${name}`);
+      assert.equal(await overflow(tab.page), 0, `${name} is wider than ${width} px`);
+    }
+  }
+  await tab.close();
+});
 
 test("nothing but its own scripts and styles may run, and every answer says so", async () => {
   for (const path of ["/", "/events", "/nothing", "/live"]) {

@@ -66,6 +66,7 @@ const live = {
   },
 
   show(state, text) {
+    if (state === "on" && document.querySelector("form[data-dirty]")) [state, text] = ["wait", "Waiting"];
     const button = document.querySelector("[data-live-toggle]");
     if (!button) return;
     button.dataset.state = state;
@@ -75,6 +76,16 @@ const live = {
 
   // busy is while the reader fills in a form or selects text
   busy() { return document.querySelector("form[data-dirty]") || String(getSelection()); },
+
+  // touched notes whether a form differs from how it came, and says that live updates wait while one does.
+  touched(form) {
+    const dirty = [...form.elements].some(differs);
+    if (dirty === "dirty" in form.dataset) return;
+    form.toggleAttribute("data-dirty", dirty);
+    if (this.stream?.readyState !== EventSource.OPEN) return;
+    this.show("on", "Live");
+    if (!dirty) this.renew(); // what happened meanwhile
+  },
 
   // renew asks for the page anew, not too often, and not under the reader's hands
   renew() {
@@ -98,6 +109,14 @@ const live = {
     }
   },
 };
+
+// differs reports whether a field has another value than it came with.
+function differs(field) {
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+  if (field.tagName !== "SELECT") return "defaultValue" in field && field.value !== field.defaultValue;
+  const chosen = Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
+  return field.selectedIndex !== chosen;
+}
 
 // Everything a click can mean ----------------------------------------------------------------------------
 
@@ -168,7 +187,7 @@ document.addEventListener("change", (event) => { // a choice that leads to anoth
 
 document.addEventListener("input", (event) => {
   const form = event.target.closest("main form");
-  if (form) form.dataset.dirty = "";
+  if (form) live.touched(form);
 });
 
 document.addEventListener("keydown", (event) => {
