@@ -1,13 +1,12 @@
 package verifiers
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/tidwall/gjson"
 )
 
 // picks tells whether content is made of values that are taken out of the body, which it does not cover as a whole.
@@ -25,27 +24,50 @@ func (p *Provider) picksSigned(a *attempt) bool {
 }
 
 // checkRepeated refuses a body that has a name twice where values are picked out of it: the signature vouches for the first of the two, and most applications read
-// the last.
+// the last. Where ValidJSON cannot read the body or a field, nobody knows what others read there, so that is refused too.
 func (p *Provider) checkRepeated(a *attempt) error {
 	if !p.picksSigned(a) {
 		return nil
 	}
-	var repeats bool
-	if gjson.ValidBytes(a.r.Body) {
-		repeats = repeatsName(string(a.r.Body))
-	} else {
-		repeats = repeatsField(a.formValues())
+	body := a.r.Body
+	switch form, digs := p.readsForm(a); {
+	case ValidJSON(body):
+		if !repeatsName(body) {
+			return nil
+		}
+	case !form || looksLikeJSON(body):
+		return fmt.Errorf("%w: the body is not JSON that all readers understand alike, and the signature covers only values out of it", ErrMismatch)
+	case !repeatsField(a.formValues(), digs):
+		return nil
 	}
-	if repeats {
-		return fmt.Errorf("%w: the body has a name twice, and the signature covers one of them", ErrMismatch)
-	}
-	return nil
+	return fmt.Errorf("%w: the body has a name twice, or JSON in a field that readers differ about, and the signature covers only values out of it", ErrMismatch)
 }
 
-// repeatsField tells whether a field occurs several times, or one that holds JSON has a name twice in it.
-func repeatsField(form url.Values) bool {
+// readsForm tells whether values are picked out of fields, and whether out of JSON in them.
+func (p *Provider) readsForm(a *attempt) (form, digs bool) {
+	contents := p.content
+	if a.content != nil {
+		contents = []*Template{a.content}
+	} else {
+		form = p.sig.place == placeForm
+	}
+	for _, t := range contents {
+		form = form || t.uses(placeForm)
+		digs = digs || strings.Contains(t.text, ">json:")
+	}
+	return form, digs
+}
+
+func looksLikeJSON(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n\ufeff")
+	return len(text) > 0 && (text[0] == '{' || text[0] == '[')
+}
+
+// repeatsField tells whether a field occurs several times or, where values are picked out of JSON in one, JSON in it has a name twice or cannot be read.
+func repeatsField(form url.Values, digs bool) bool {
 	for _, values := range form {
-		if len(values) > 1 || gjson.Valid(values[0]) && repeatsName(values[0]) {
+		value := []byte(values[0])
+		if len(values) > 1 || digs && looksLikeJSON(value) && (!ValidJSON(value) || repeatsName(value)) {
 			return true
 		}
 	}
@@ -53,12 +75,12 @@ func repeatsField(form url.Values) bool {
 }
 
 // repeatsName tells whether any object of a valid JSON text has a name twice. It keeps its own stack: senders choose how deep their objects are.
-func repeatsName(text string) bool {
+func repeatsName(text []byte) bool {
 	type level struct {
 		names map[string]bool // nil: an array
 		named bool            // what comes next is the value of a name
 	}
-	dec := json.NewDecoder(strings.NewReader(text))
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber() // of any size
 	open := []level{{}}
 	for {

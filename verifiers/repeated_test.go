@@ -1,0 +1,80 @@
+package verifiers_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
+)
+
+// TestPickedValues signs values that are picked out of a body and then changes what the signature does not cover. What readers differ about is refused.
+func TestPickedValues(t *testing.T) {
+	const signed = `{"amount":5,"note":"n"}`
+	deep := strings.Repeat("[", 10_000_000)
+	form := func(fields ...string) string {
+		var pairs []string
+		for i := 0; i < len(fields); i += 2 {
+			pairs = append(pairs, fields[i]+"="+url.QueryEscape(fields[i+1]))
+		}
+		return strings.Join(pairs, "&")
+	}
+	for name, c := range map[string]struct {
+		content, signed string
+		good, bad       []string
+	}{
+		"values of the body": {
+			content: "{json:amount}", signed: signed,
+			good: []string{signed, ` {"note":"another","amount":5}`},
+			bad: []string{
+				`{"amount":5,"amount":500}`, `{"amount":5,"n":{"a":1,"a":2}}`,
+				`{"amount":5,"x":NaN,"amount":500}`, `{"amount":5,"x":Infinity}`, `{"amount":5,"amount":500`, "\ufeff" + `{"amount":5,"amount":500}`,
+				`{"amount":5,"amount":500,"x":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`, `{"amount":5,"x":` + deep,
+			},
+		},
+		"a field": {
+			content: "{form:amount}", signed: "amount=5",
+			good: []string{"amount=5&note=[draft", "note=%7B&amount=5"},
+			bad:  []string{"amount=5&amount=500", `{"amount":NaN}&amount=5`, deep + "&amount=5"},
+		},
+		"values of a field's JSON": {
+			content: "{form:data>json:amount}", signed: form("data", signed),
+			good: []string{form("data", signed, "note", "draft")},
+			bad: []string{
+				form("data", `{"amount":5,"amount":500}`), form("data", signed, "data", `{"amount":500}`), form("data", `{"amount":5,"x":NaN,"amount":500}`),
+				form("data", `{"amount":5,"x":`+deep),
+			},
+		},
+	} {
+		p, err := verifiers.Compile(&verifiers.Spec{
+			ID: "picks", Scheme: verifiers.SchemeHMAC, Signature: verifiers.Signature{Names: []string{"X-Sig"}}, Signed: []string{c.content},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := verifiers.NewSecret([]byte("of the signer"))
+		r := sample(c.signed)
+		r.Header.Del("Content-Type")
+		if err := p.Sign(r, secret, "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		verify := func(body string) error {
+			r.Body = []byte(body)
+			_, err := p.Verify(context.Background(), r, []verifiers.Secret{secret})
+			return err
+		}
+		for _, body := range c.good {
+			if err := verify(body); err != nil {
+				t.Errorf("%s: %.80s: %v", name, body, err)
+			}
+		}
+		for _, body := range c.bad {
+			if err := verify(body); !errors.Is(err, verifiers.ErrMismatch) {
+				t.Errorf("%s: %.80s: %v", name, body, err)
+			}
+		}
+	}
+}
