@@ -47,7 +47,8 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (info BackupInfo, err e
 }
 
 // backUp writes the rows that a snapshot shows.
-func (s *Store) backUp(ctx context.Context, sn *snapshot, w io.Writer) (BackupInfo, error) {
+func (s *Store) backUp(ctx context.Context, sn *snapshot, w io.Writer) (info BackupInfo, err error) {
+	defer sn.guard(&err)
 	a, err := newArchiveWriter(w, s.o.EncryptionKey, s.clock(), sn.seq)
 	if err != nil {
 		return BackupInfo{}, err

@@ -108,12 +108,12 @@ func (b *block) each(number uint64, fn func(seq, hash uint64, at int64)) {
 	}
 }
 
-// blockLeft returns which deliveries of a block have left the FIFO, according to a transaction.
-func blockLeft(txn *badger.Txn, dest uint16, number uint64) uint64 {
+// blockLeft returns which deliveries of a block have left the FIFO.
+func (n *snapshot) blockLeft(dest uint16, number uint64) uint64 {
 	var left uint64
 	first := number << blockBits
 	end := first + 1<<blockBits
-	scanTxn(txn, []byte{tabDelivery}, seqTable(tabDelivery, first, 0), func(key []byte, _ *badger.Item) bool {
+	n.scan([]byte{tabDelivery}, seqTable(tabDelivery, first, 0), func(key []byte, _ *badger.Item) bool {
 		if len(key) != 11 {
 			return true
 		}

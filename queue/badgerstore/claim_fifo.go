@@ -100,7 +100,7 @@ func (w *claimWork) loadBlock(number, before uint64, key []byte, item *badger.It
 		w.s.log.Error("row of the queue is damaged; it is made anew from the events", zap.String("destination", l.name), zap.Error(err))
 		b = rebuildBlock(w.sn, l.name, number)
 	}
-	left := blockLeft(w.sn.txn, l.id, number)
+	left := w.sn.blockLeft(l.id, number)
 	b.each(number, func(seq, hash uint64, at int64) {
 		if _, moved := l.recent[seq]; moved || seq < l.cursor || seq >= before || left&bitOf(seq) != 0 {
 			return

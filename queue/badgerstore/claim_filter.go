@@ -1,11 +1,14 @@
 package badgerstore
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
 )
 
 // claimFilter knows of which dedup keys a bucket has surely no claim in Badger, so that most events, which are new, need no look-up there.
@@ -155,34 +158,43 @@ func (s *Store) fillFilters(buckets []claimBucket, seq uint64) {
 	pace := time.NewTicker(filterPace)
 	defer pace.Stop()
 	for _, b := range lost {
-		if !s.fillFilter(b, pace.C) {
+		err := guarded(func() error { return s.fillFilter(b, pace.C) })
+		if errors.Is(err, queue.ErrClosed) {
 			return
+		}
+		if err != nil {
+			s.log.Error("filter of dedup claims was not made: they are looked up in the database", zap.Error(err))
 		}
 	}
 }
 
-// fillFilter returns false if the store is being closed.
-func (s *Store) fillFilter(b claimBucket, pace <-chan time.Time) bool {
+// fillFilter returns queue.ErrClosed if the store is being closed.
+func (s *Store) fillFilter(b claimBucket, pace <-chan time.Time) error {
 	prefix := claimPrefix(b.number)
 	from := append([]byte(nil), prefix...)
 	for n := filterStep; n == filterStep; {
 		select {
 		case <-s.quit:
-			return false
+			return queue.ErrClosed
 		case <-pace:
 		}
-		n = 0
-		sn := s.snaps.get()
-		sn.scan(prefix, from, func(key []byte, _ *badger.Item) bool {
-			var hash [16]byte
-			copy(hash[:], key[len(prefix):])
-			b.filter.add(&hash, &s.buckets.filters)
-			from = append(append(from[:0], key...), 0)
-			n++
-			return n < filterStep
-		})
-		s.snaps.put(sn)
+		n, from = s.fillSome(b, prefix, from)
 	}
 	b.filter.complete.Store(true)
-	return true
+	return nil
+}
+
+// fillSome brings the next claims into a filter. It returns how many they were, and from where to go on.
+func (s *Store) fillSome(b claimBucket, prefix, from []byte) (n int, next []byte) {
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	sn.walk(prefix, from, func(key []byte, _ *badger.Item) bool {
+		var hash [16]byte
+		copy(hash[:], key[len(prefix):])
+		b.filter.add(&hash, &s.buckets.filters)
+		from = append(append(from[:0], key...), 0)
+		n++
+		return n < filterStep
+	})
+	return n, from
 }

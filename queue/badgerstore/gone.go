@@ -97,7 +97,7 @@ func (s *Store) sweepEvents(ctx context.Context) error {
 }
 
 // sweepMeta deletes the tombstones of metadata of which no older version is left.
-func (s *Store) sweepMeta(ctx context.Context) error {
+func (s *Store) sweepMeta(ctx context.Context) (err error) {
 	if !s.metaBuried.Load() {
 		return nil
 	}
@@ -108,6 +108,7 @@ func (s *Store) sweepMeta(ctx context.Context) error {
 	}
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
+	defer sn.guard(&err)
 	o := &op{done: make(chan error, 1)}
 	waiting := 0
 	it := sn.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tabUser}, AllVersions: true})

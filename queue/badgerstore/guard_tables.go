@@ -57,7 +57,7 @@ func (s *Store) checkTables(db string, m badger.Manifest) error {
 
 // holds reports whether the database has all that a table has of events and of the states of their deliveries, as it is there or newer, but for
 // events that were pruned. Rows of other tables come and go. A table that cannot be read was not finished, so nothing relies on it.
-func (s *Store) holds(path string) (bool, error) {
+func (s *Store) holds(path string) (held bool, err error) {
 	keys, err := s.registry()
 	if err != nil {
 		return false, err
@@ -76,6 +76,7 @@ func (s *Store) holds(path string) (bool, error) {
 	defer t.close()
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
+	defer sn.guard(&err)
 	it := sn.txn.NewIterator(badger.IteratorOptions{AllVersions: true})
 	defer it.Close()
 	for i := range t.blocks {

@@ -1,11 +1,14 @@
 package badgerstore
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -60,6 +63,86 @@ func TestOpenDamaged(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestBrokenTables breaks the blocks of a table, one after the other, and then reads and writes all there is. Badger panics over some of them, also in
+// goroutines that nobody has called; the store says that it is damaged, and the process goes on.
+func TestBrokenTables(t *testing.T) {
+	t.Parallel()
+	m := worn(t, nil)
+	before := snapshotOf(t, m.s)
+	m.close()
+	const places = 40
+	failed := 0
+	for i := range places {
+		dir := image(t, m.dir)
+		change("db/*.sst", func(b []byte) []byte {
+			at := len(b) * i / places
+			copy(b[at:], bytes.Repeat([]byte{0xff}, 64))
+			return b
+		})(t, dir)
+		s, err := Open(dir, m.o)
+		if err != nil {
+			if !errors.Is(err, queue.ErrDamaged) || !strings.Contains(err.Error(), "caddy webhooks store salvage") {
+				t.Errorf("place %d: %v", i, err)
+			}
+			continue
+		}
+		useAll(t, s, m, before)
+		if err := s.Failure(); err != nil {
+			failed++
+			if !errors.Is(err, queue.ErrDamaged) || !strings.Contains(err.Error(), "caddy webhooks store salvage") {
+				t.Errorf("place %d: %v", i, err)
+			}
+		}
+		if err := s.Close(); err != nil && !errors.Is(err, queue.ErrFailed) {
+			t.Errorf("place %d: close: %v", i, err)
+		}
+	}
+	if failed == 0 {
+		t.Error("Badger panicked nowhere, so nothing was tried")
+	}
+}
+
+// useAll reads all there is, and claims, stores, maintains and backs up. What does not succeed says what is wrong.
+func useAll(t *testing.T, s *Store, m *mixed, before map[string]string) {
+	t.Helper()
+	ctx := t.Context()
+	said := func(err error) bool {
+		if err != nil && !errors.Is(err, queue.ErrDamaged) && !errors.Is(err, queue.ErrNotFound) {
+			t.Error(err)
+		}
+		return err != nil
+	}
+	for id, body := range m.bodies {
+		if before[id.String()] == "" {
+			continue // pruned before
+		}
+		if ev, err := s.Event(ctx, id); !said(err) && string(ev.Body) != body {
+			t.Errorf("%s has a body that is not its own", id)
+		}
+		_, err := s.Deliveries(ctx, id)
+		said(err)
+	}
+	for f := (queue.Filter{Limit: 100}); ; {
+		page, err := s.Events(ctx, f)
+		if said(err) || page.Next == "" {
+			break
+		}
+		f.Cursor = page.Next
+	}
+	if stats, err := s.Stats(ctx); !said(err) {
+		for name := range stats.Destinations {
+			_, _, err := s.Claim(ctx, queue.ClaimRequest{Destination: name, Limit: 100, Now: s.clock(), Lease: time.Minute})
+			said(err)
+		}
+	}
+	_, err := s.Enqueue(ctx, []queue.NewEvent{{Event: queue.Event{Source: "shop", EventID: "new", Body: []byte("new")}, Deliveries: []queue.NewDelivery{{Destination: "plain"}}}})
+	said(err)
+	_, err = s.Maintain(ctx, s.clock().Add(24*time.Hour), queue.Retention{})
+	said(err)
+	_, err = s.Backup(ctx, io.Discard)
+	said(err)
 }
 
 // TestOpenEmptyFiles opens a store in which a crash has left empty files.

@@ -20,13 +20,14 @@ type candidates interface {
 // backward goes back through the keys with a prefix.
 type backward struct {
 	it     *badger.Iterator
+	guard  func(err *error) // see snapshot.guard
 	prefix []byte
 	sought bool
 	ended  bool
 }
 
 func (n *snapshot) backward(prefix []byte) backward {
-	return backward{it: n.txn.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: true}), prefix: prefix}
+	return backward{it: n.txn.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: true}), guard: n.guard, prefix: prefix}
 }
 
 func (b *backward) close() { b.it.Close() }
@@ -34,6 +35,7 @@ func (b *backward) close() { b.it.Close() }
 // to moves to the last key that is not after the given one, which is never after the one before; false if there is none. What it returns is valid until
 // the next call.
 func (b *backward) to(key []byte) (*badger.Item, bool) {
+	defer b.guard(nil)
 	for step := 0; !b.ended; step++ {
 		switch {
 		case !b.sought || step == 2: // it is not near
@@ -157,7 +159,7 @@ func (f *fifoRows) load(number uint64) bool {
 		}
 		return err
 	}) // of a row that cannot be read every delivery counts: each is looked at
-	f.waits &^= blockLeft(f.sn.txn, f.dest, f.number)
+	f.waits &^= f.sn.blockLeft(f.dest, f.number)
 	return true
 }
 

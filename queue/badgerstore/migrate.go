@@ -53,12 +53,15 @@ func encodeFormat(version uint64) []byte {
 
 // checkEmpty refuses to make a new store over the remains of another one.
 func (s *Store) checkEmpty() error {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	it := txn.NewIterator(badger.IteratorOptions{})
-	defer it.Close()
-	if it.Rewind(); it.Valid() {
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	found := false
+	sn.scan(nil, nil, func([]byte, *badger.Item) bool {
+		found = true
+		return false
+	})
+	if found {
 		return fmt.Errorf("%w: the database in %s has rows, and not the one that says which format they have%s", queue.ErrDamaged, s.dir, wayOut)
 	}
-	return nil
+	return s.Failure()
 }

@@ -47,6 +47,7 @@ func newStore(dir string, o Options) *Store {
 	}
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.metaBuried.Store(true)
+	s.snaps.panicked = s.panicked
 	s.disk = newDiskGuard(dir, &s.o)
 	return s
 }

@@ -45,7 +45,7 @@ func (a *applier) block(l *lane, number uint64) *openBlock {
 		b.block, b.row, b.dirty = *rebuildBlock(sn, l.name, number), true, true
 	}
 	if b.row {
-		b.left = blockLeft(sn.txn, l.id, number)
+		b.left = sn.blockLeft(l.id, number)
 	}
 	return b
 }

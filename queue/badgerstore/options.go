@@ -97,7 +97,7 @@ func (o *Options) badger(dir string, log badger.Logger) badger.Options {
 	const tableSize = 1 << 20
 	b := badger.DefaultOptions(dir).
 		WithSyncWrites(true).WithDetectConflicts(false).WithMetricsEnabled(false).WithNumVersionsToKeep(1).
-		WithCompression(options.None).WithVerifyValueChecksum(false). // every row has a checksum of ours
+		WithCompression(options.None).WithVerifyValueChecksum(true). // every row has a checksum of ours, but Badger never unlocks a value log with a broken header
 		WithMemTableSize(o.MemTableSize).WithNumMemtables(o.NumMemtables).
 		WithValueLogFileSize(o.ValueLogFileSize).WithValueThreshold(int64(o.ValueThreshold)).
 		WithNumCompactors(2).WithBaseTableSize(tableSize).WithCompactL0OnClose(false).WithBlockCacheSize(0).WithLogger(log)

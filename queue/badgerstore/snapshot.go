@@ -19,14 +19,17 @@ type snapshot struct {
 
 	events int64 // that it shows
 
+	panicked func(reason any) error // see guard
+
 	mark   sync.Once
 	marked uint64 // see prunedTo
 }
 
 // snapshots holds the newest snapshot; older ones live as long as somebody reads in them.
 type snapshots struct {
-	mu  sync.Mutex
-	now *snapshot
+	mu       sync.Mutex
+	now      *snapshot
+	panicked func(reason any) error // see Store.panicked
 }
 
 func (s *snapshots) get() *snapshot {
@@ -42,13 +45,13 @@ func (s *snapshots) put(n *snapshot) {
 	last := n.refs == 0
 	s.mu.Unlock()
 	if last {
-		n.txn.Discard()
+		_ = guarded(func() error { n.txn.Discard(); return nil }) // it panics where an iterator over a broken table could not be closed; that was told
 	}
 }
 
 // publish makes n the newest.
 func (s *snapshots) publish(n *snapshot) {
-	n.refs = 1
+	n.refs, n.panicked = 1, s.panicked
 	s.mu.Lock()
 	before := s.now
 	s.now = n
@@ -70,12 +73,9 @@ func (s *snapshots) close() {
 }
 
 // read calls fn with the value of a key, which is valid during the call; queue.ErrNotFound if there is none.
-func (n *snapshot) read(key []byte, fn func(value []byte) error) error {
-	return readTxn(n.txn, key, fn)
-}
-
-func readTxn(txn *badger.Txn, key []byte, fn func(value []byte) error) error {
-	item, err := txn.Get(key)
+func (n *snapshot) read(key []byte, fn func(value []byte) error) (err error) {
+	defer n.guard(&err)
+	item, err := n.txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return queue.ErrNotFound
 	}
@@ -96,13 +96,26 @@ func (n *snapshot) row(key []byte, fn func(value []byte) error) error {
 	})
 }
 
-// scan calls fn for the keys with a prefix from a key on, in order, until it returns false. Key and item are valid during the call.
-func (n *snapshot) scan(prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
-	scanTxn(n.txn, prefix, from, fn)
+// guard is deferred around what reads tables of Badger's, which panics over broken ones: then the store has failed, and what was read ends
+// there. err is where to say so; nil where the caller does not need to know.
+func (n *snapshot) guard(err *error) {
+	if reason := recover(); reason != nil {
+		failure := n.panicked(reason)
+		if err != nil {
+			*err = failure
+		}
+	}
 }
 
-func scanTxn(txn *badger.Txn, prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+// scan calls fn for the keys with a prefix from a key on, in order, until it returns false. Key and item are valid during the call.
+func (n *snapshot) scan(prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
+	defer n.guard(nil)
+	n.walk(prefix, from, fn)
+}
+
+// walk is a scan for those who can do without its rows: over a broken table it panics.
+func (n *snapshot) walk(prefix, from []byte, fn func(key []byte, item *badger.Item) bool) {
+	it := n.txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
 		if !fn(it.Item().Key(), it.Item()) {

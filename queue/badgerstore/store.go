@@ -117,6 +117,14 @@ func (s *Store) fail(reason error) {
 	}
 }
 
+// panicked makes the store fail because Badger panicked.
+func (s *Store) panicked(reason any) error {
+	err := fmt.Errorf("%w: the database panicked: %v%s", queue.ErrDamaged, reason, wayOut)
+	s.log.Error("the database panicked", zap.Any("reason", reason), zap.Stack("stack"))
+	s.fail(err)
+	return err
+}
+
 // usable returns an error if the store is closed or has failed.
 func (s *Store) usable() error {
 	if reason := s.failure.Load(); reason != nil {

@@ -146,7 +146,7 @@ func (b *zoneBuilder) begin(number uint64) {
 func (b *zoneBuilder) read(sn *snapshot) (err error) {
 	first := b.zone<<zoneBits | uint64(b.part)<<partBits
 	end := first + partEvents
-	sn.scan([]byte{tabEvent}, eventKey(first), func(key []byte, item *badger.Item) bool {
+	sn.walk([]byte{tabEvent}, eventKey(first), func(key []byte, item *badger.Item) bool {
 		seq := be.Uint64(key[1:])
 		if seq >= end {
 			return false
@@ -163,7 +163,7 @@ func (b *zoneBuilder) read(sn *snapshot) (err error) {
 		return err == nil
 	})
 	// Deliveries to destinations that the events were not meant for, and cancelled ones, from before somebody wrote that down.
-	sn.scan([]byte{tabDelivery}, seqTable(tabDelivery, first, 0), func(key []byte, item *badger.Item) bool {
+	sn.walk([]byte{tabDelivery}, seqTable(tabDelivery, first, 0), func(key []byte, item *badger.Item) bool {
 		if len(key) != 11 || be.Uint64(key[1:]) >= end {
 			return be.Uint64(key[1:]) < end
 		}
