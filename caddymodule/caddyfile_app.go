@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -174,9 +173,6 @@ func withEntry[V any](m map[string]V, name string, value V) map[string]V {
 	return out
 }
 
-// maxDuration is the longest time that an option takes: one close to what a duration can hold, counted from now, would end in the past.
-const maxDuration = 100 * 365 * 24 * time.Hour
-
 // parseDuration reads exactly one positive duration; days are allowed.
 func parseDuration(d *caddyfile.Dispenser, into *caddy.Duration) error {
 	name := d.Val()
@@ -188,7 +184,7 @@ func parseDuration(d *caddyfile.Dispenser, into *caddy.Duration) error {
 		return d.Errf("%s: want exactly one duration, such as 30s or 7d", name)
 	}
 	value, err := caddy.ParseDuration(text)
-	if err != nil || value <= 0 || value > maxDuration {
+	if err != nil || value <= 0 || value > delivery.MaxSpan {
 		return d.Errf("%s: invalid duration '%s': want one such as 30s, 5m or 7d", name, text)
 	}
 	*into = caddy.Duration(value)

@@ -200,9 +200,6 @@ func parseHeader(d *caddyfile.Dispenser, dest *Destination) error {
 	if len(args) == 2 {
 		value = args[1]
 	}
-	if err := checkHeaderText(args...); err != nil {
-		return d.Errf("header: %v", err)
-	}
 	if dest.Headers == nil {
 		dest.Headers = new(headers.HeaderOps)
 	}

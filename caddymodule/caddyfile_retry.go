@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
 
 const retryForms = "`retry exponential [<first> [<cap>]] [for <total>] [x <multiplier>]`, `retry <delay>... [jitter <part>]`, or `retry heyvisa|standard|none`"
@@ -104,7 +106,7 @@ func (r *Retry) parseSchedule(args []string) error {
 
 func durationInto(into *caddy.Duration, text string) error {
 	value, err := caddy.ParseDuration(text)
-	if err != nil || value <= 0 || value > maxDuration {
+	if err != nil || value <= 0 || value > delivery.MaxSpan {
 		return fmt.Errorf("invalid duration '%s'", text)
 	}
 	*into = caddy.Duration(value)

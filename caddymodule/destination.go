@@ -143,9 +143,6 @@ func (d *Destination) provision(ctx caddy.Context, app *App, name string) (err e
 		if err := d.Headers.Provision(ctx); err != nil {
 			return fmt.Errorf("header: %w", err)
 		}
-		if err := checkHeaderOps(d.Headers); err != nil {
-			return fmt.Errorf("header: %w", err)
-		}
 	}
 	return d.provisionProxy(ctx)
 }

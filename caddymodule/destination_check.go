@@ -4,12 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
@@ -37,42 +33,6 @@ func checkAddress(address string) error {
 	alone := !strings.Contains(address, ":") || strings.HasPrefix(address, "[") && strings.HasSuffix(address, "]")
 	if address == "" || strings.Contains(address, " ") || !alone && (err != nil || port == "") {
 		return fmt.Errorf("to %q: %s, or <host>:<port>", address, wantAddress)
-	}
-	return nil
-}
-
-// ownHeaders are the gateway's word to the application: it deduplicates by one and verifies others.
-var ownHeaders = []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", "Webhook-Attempt"}
-
-// checkHeaders refuses headers that cannot be sent, and those that would replace the gateway's own.
-func checkHeaders(ops *headers.HeaderOps) error {
-	if ops == nil {
-		return nil
-	}
-	for _, set := range []http.Header{ops.Set, ops.Add} {
-		for _, name := range sortedKeys(set) {
-			if err := checkHeaderName(name); err != nil {
-				return err
-			}
-			if slices.Contains(ownHeaders, http.CanonicalHeaderKey(name)) {
-				return fmt.Errorf("header %s: is the gateway's own", name)
-			}
-			if slices.ContainsFunc(set[name], func(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }) {
-				return fmt.Errorf("header %s: its value has a line break or another control character", name)
-			}
-		}
-	}
-	for _, name := range ops.Delete {
-		if err := checkHeaderName(strings.ReplaceAll(name, "*", "x")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkHeaderName(name string) error {
-	if !httpguts.ValidHeaderFieldName(name) {
-		return fmt.Errorf("header %q: want a name such as X-Team", name)
 	}
 	return nil
 }

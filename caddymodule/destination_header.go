@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -18,30 +19,65 @@ import (
 // requestPlaceholder finds those that would have to come from an event or a request; env, file and the like are Caddy's.
 var requestPlaceholder = regexp.MustCompile(`\{((?:webhook|http)\.[^{}]*)\}`)
 
-// checkHeaderText refuses placeholders that have no value where events are forwarded, and would arrive as they are written.
-func checkHeaderText(texts ...string) error {
-	for _, text := range texts {
-		for _, found := range requestPlaceholder.FindAllStringSubmatch(text, -1) {
-			if _, ok := new(Destination).placeholder(new(queue.Event), found[1]); !ok {
-				return fmt.Errorf("unknown placeholder %s: want {webhook.id}, {webhook.event_id}, {webhook.type}, {webhook.source}, {webhook.provider} or {webhook.destination}", found[0])
+// ownHeaders are the gateway's word to the application: it deduplicates by one and verifies others.
+var ownHeaders = []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", "Webhook-Attempt"}
+
+// checkHeaders refuses headers that cannot be sent, those that would replace the gateway's own, and placeholders that have no value where events are forwarded.
+func checkHeaders(ops *headers.HeaderOps) error {
+	if ops == nil {
+		return nil
+	}
+	for _, set := range []http.Header{ops.Set, ops.Add} {
+		for _, name := range sortedKeys(set) {
+			if err := checkHeader(name, set[name]); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range ops.Delete {
+		if err := checkHeaderName(strings.ReplaceAll(name, "*", "x")); err != nil {
+			return err
+		}
+	}
+	for _, name := range sortedKeys(ops.Replace) {
+		for _, r := range ops.Replace[name] {
+			if err := checkHeaderText(name, r.Search, r.Replace); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-func checkHeaderOps(ops *headers.HeaderOps) error {
-	for _, values := range []http.Header{ops.Add, ops.Set} {
-		for name, texts := range values {
-			if err := checkHeaderText(append(slices.Clone(texts), name)...); err != nil {
-				return err
-			}
-		}
+func checkHeader(name string, values []string) error {
+	if err := checkHeaderText(name, append(slices.Clone(values), name)...); err != nil {
+		return err
 	}
-	for _, replacements := range ops.Replace {
-		for _, r := range replacements {
-			if err := checkHeaderText(r.Search, r.Replace); err != nil {
-				return err
+	if err := checkHeaderName(name); err != nil {
+		return err
+	}
+	if slices.Contains(ownHeaders, http.CanonicalHeaderKey(name)) {
+		return fmt.Errorf("header %s: is the gateway's own", name)
+	}
+	if slices.ContainsFunc(values, func(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }) {
+		return fmt.Errorf("header %s: its value has a line break or another control character", name)
+	}
+	return nil
+}
+
+func checkHeaderName(name string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("header %q: want a name such as X-Team", name)
+	}
+	return nil
+}
+
+// checkHeaderText refuses placeholders that would arrive as they are written.
+func checkHeaderText(name string, texts ...string) error {
+	for _, text := range texts {
+		for _, found := range requestPlaceholder.FindAllStringSubmatch(text, -1) {
+			if _, ok := new(Destination).placeholder(new(queue.Event), found[1]); !ok {
+				return fmt.Errorf("header %s: unknown placeholder %s: want {webhook.id}, {webhook.event_id}, {webhook.type}, {webhook.source}, {webhook.provider} or {webhook.destination}", name, found[0])
 			}
 		}
 	}

@@ -330,6 +330,13 @@ func TestFailuresAreToldApart(t *testing.T) {
 		buf := make([]byte, 64<<10)
 		_, _ = conn.Read(buf)
 	}
+	answering := func(text string) func(net.Conn) {
+		return func(c net.Conn) {
+			readRequest(c)
+			fmt.Fprint(c, text)
+			c.Close()
+		}
+	}
 	for name, c := range map[string]struct {
 		serve   func(net.Conn)
 		address string
@@ -343,41 +350,13 @@ func TestFailuresAreToldApart(t *testing.T) {
 			_ = c.(*net.TCPConn).SetLinger(0)
 			c.Close()
 		}, class: "reset"},
-		"truncated": {serve: func(c net.Conn) {
-			readRequest(c)
-			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-			c.Close()
-		}, class: "truncated"},
-		"no HTTP": {serve: func(c net.Conn) {
-			readRequest(c)
-			fmt.Fprint(c, "garbage\r\n\r\n")
-			c.Close()
-		}, class: "protocol"},
-		"no header": {serve: func(c net.Conn) {
-			readRequest(c)
-			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nno colon\r\n\r\n")
-			c.Close()
-		}, class: "protocol"},
-		"large header": {serve: func(c net.Conn) {
-			readRequest(c)
-			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-Large: "+strings.Repeat("x", 11<<20)+"\r\n\r\n")
-			c.Close()
-		}, class: "protocol"},
-		"status below 100": {serve: func(c net.Conn) {
-			readRequest(c)
-			fmt.Fprint(c, "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n")
-			c.Close()
-		}, class: "protocol"},
-		"another protocol": {serve: func(c net.Conn) {
-			readRequest(c)
-			fmt.Fprint(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
-			c.Close()
-		}, class: "protocol"},
-		"plain text on a TLS port": {serve: func(c net.Conn) {
-			readRequest(c)
-			fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
-			c.Close()
-		}, class: "tls"},
+		"truncated":                {serve: answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), class: "truncated"},
+		"no HTTP":                  {serve: answering("garbage\r\n\r\n"), class: "protocol"},
+		"no header":                {serve: answering("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), class: "protocol"},
+		"large header":             {serve: answering("HTTP/1.1 200 OK\r\nX-Large: " + strings.Repeat("x", 11<<20) + "\r\n\r\n"), class: "protocol"},
+		"status below 100":         {serve: answering("HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"), class: "protocol"},
+		"another protocol":         {serve: answering("HTTP/1.1 101 Switching Protocols\r\n\r\n"), class: "protocol"},
+		"plain text on a TLS port": {serve: answering("HTTP/1.1 400 Bad Request\r\n\r\n"), class: "tls"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := c.address

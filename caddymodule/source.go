@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/sluice-webhooks/sluice/queue/delivery"
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
@@ -75,16 +76,6 @@ type Token struct {
 	Place string `json:"place"`
 	// The live secrets.
 	Secrets []string `json:"secrets"`
-}
-
-// Dedup says which events of a source are the same.
-type Dedup struct {
-	// Nothing is a duplicate.
-	Off bool `json:"off,omitempty"`
-	// For how long an event is remembered. Default: the provider's.
-	Window caddy.Duration `json:"window,omitempty"`
-	// Expressions whose values together tell an event. Default: the provider's.
-	By []string `json:"by,omitempty"`
 }
 
 const defaultMaxBody = 5 << 20
@@ -240,7 +231,7 @@ func (h *Handler) provisionRules() (err error) {
 		secretByHandshake: spec.Needs().SecretByHandshake,
 		split:             spec.Batch != nil && spec.Batch.Default, dedupOff: spec.Dedup.Off, dedupWindow: spec.Dedup.Window.Std(),
 	}
-	if h.Deadline < 0 || time.Duration(h.Deadline) > maxDuration {
+	if h.Deadline < 0 || time.Duration(h.Deadline) > delivery.MaxSpan {
 		return fmt.Errorf("deadline %s: want up to 100 years, and not less than 0", time.Duration(h.Deadline))
 	}
 	if h.Deadline > 0 {
@@ -286,23 +277,6 @@ func (h *Handler) provisionRules() (err error) {
 	}
 	h.rules = r
 	return nil
-}
-
-// by reads what tells an event. What is the same for all events of a source does not: the first would make duplicates of all others.
-func (d *Dedup) by() (verifiers.Expr, error) {
-	expr, err := parseExprs(d.By)
-	if err == nil && !expr.Distinguishes() {
-		err = fmt.Errorf("expression %q may be the same for all events: want one that reads an event's id, such as header:X-Id or json:id", expr.String())
-	}
-	if err != nil {
-		return verifiers.Expr{}, fmt.Errorf("dedup by: %w", err)
-	}
-	return expr, nil
-}
-
-// parseExprs joins expressions to a composite one.
-func parseExprs(texts []string) (verifiers.Expr, error) {
-	return verifiers.ParseExpr(strings.Join(texts, " "))
 }
 
 // sameConfig reports whether two handlers are copies of one source in two servers.

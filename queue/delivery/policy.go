@@ -17,11 +17,13 @@ const (
 	DefaultBreakerOpen     = 30 * time.Second
 	DefaultBreakerMinimum  = 20
 
+	// MaxSpan is the longest time of any option: a moment further away than time.Duration reaches would lie in the past.
+	MaxSpan = 100 * 365 * 24 * time.Hour
+
 	maxConcurrency = 10000
 	maxRate        = 1e6
-	minRate        = 1. / (24 * 60 * 60)        // one a day
-	maxBurstTime   = 365 * 24 * time.Hour       // in which a burst comes back
-	maxSpan        = 100 * 365 * 24 * time.Hour // no time is longer: a moment further away than time.Duration reaches would lie in the past
+	minRate        = 1. / (24 * 60 * 60)  // one a day
+	maxBurstTime   = 365 * 24 * time.Hour // in which a burst comes back
 )
 
 // Policy says when deliveries of one destination are attempted, and when one is given up. The zero value is the default policy.
@@ -137,7 +139,7 @@ func (p Policy) Validate() error {
 }
 
 // notSpan reports whether a time is negative or longer than any may be.
-func notSpan(d time.Duration) bool { return d < 0 || d > maxSpan }
+func notSpan(d time.Duration) bool { return d < 0 || d > MaxSpan }
 
 func (r Rate) validate() error {
 	switch {

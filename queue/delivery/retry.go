@@ -60,7 +60,7 @@ func (e Exponential) Validate() error {
 		return fmt.Errorf("first delay %s: want more than 0", e.First)
 	case e.Cap < e.First:
 		return fmt.Errorf("cap %s is less than the first delay %s", e.Cap, e.First)
-	case e.Cap > maxSpan || e.Total > maxSpan:
+	case e.Cap > MaxSpan || e.Total > MaxSpan:
 		return errors.New("a time of more than 100 years")
 	case e.Total < 0 || e.Total > 0 && e.Total < e.First:
 		return fmt.Errorf("total %s is less than the first delay %s", e.Total, e.First)
