@@ -103,7 +103,16 @@ func (app *App) parseStore(d *caddyfile.Dispenser) error {
 	if !d.Args(&name) && !d.NextArg() && name == "" {
 		return d.Errf("store: want the name of a store, such as badger")
 	}
-	module, err := caddyfile.UnmarshalModule(d, "webhooks.stores."+name)
+	const namespace = "webhooks.stores"
+	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
+		known := caddy.GetModules(namespace)
+		names := make([]string, len(known))
+		for i, module := range known {
+			names[i] = module.ID.Name()
+		}
+		return d.Errf("store %s: no such kind of store: want one of %s, and then the rest, as in `store badger <dir>`", name, strings.Join(names, ", "))
+	}
+	module, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,10 @@ func (s *Store) checkTables(db string, m badger.Manifest) error {
 			return nil // Badger says that the key is missing
 		}
 	}
+	whole, suspect, err := s.doubtful(db, m)
+	if err != nil {
+		return fmt.Errorf("look at the tables: %w", err)
+	}
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	scratch := sync.Pool{New: func() any { return new([usualIndex]byte) }}
@@ -45,14 +49,17 @@ func (s *Store) checkTables(db string, m badger.Manifest) error {
 		all.Go(func() error {
 			room := scratch.Get().(*[usualIndex]byte)
 			defer scratch.Put(room)
-			path := filepath.Join(db, fmt.Sprintf("%06d.sst", id))
-			if err := checkTable(path, keys, t.KeyID, room[:]); err != nil {
+			path := tablePath(db, id)
+			if err := checkTable(path, keys, t.KeyID, room[:], whole[id]); err != nil {
 				return fmt.Errorf("%w: %s: %w%s", queue.ErrDamaged, path, err, wayOut)
 			}
 			return nil
 		})
 	}
-	return all.Wait()
+	if err := all.Wait(); err != nil || !suspect {
+		return err
+	}
+	return os.Remove(filepath.Join(s.dir, suspectName))
 }
 
 // holds reports whether the database has all that a table has of events and of the states of their deliveries, as it is there or newer, but for
@@ -113,13 +120,16 @@ func (n *snapshot) holds(it *badger.Iterator, r *rawRow) bool {
 	return errors.Is(err, queue.ErrNotFound)
 }
 
-// checkTable reads the index and the last block of a table, with scratch as memory.
-func checkTable(path string, keys *badger.KeyRegistry, keyID uint64, scratch []byte) error {
-	t := &rawTable{path: path, scratch: scratch, last: true}
+// checkTable reads the index and the last block of a table, or all of it, with scratch as memory.
+func checkTable(path string, keys *badger.KeyRegistry, keyID uint64, scratch []byte, whole bool) error {
+	t := &rawTable{path: path, scratch: scratch, last: !whole}
 	if err := t.open(keys, keyID, true); err != nil {
 		return err
 	}
 	defer t.close()
+	if whole {
+		return t.checkBlocks()
+	}
 	if len(t.blocks) == 0 {
 		return errTableEnd
 	}

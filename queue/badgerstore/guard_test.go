@@ -48,7 +48,7 @@ func TestOpenDamaged(t *testing.T) {
 						continue // pruned before
 					}
 					switch ev, err := s.Event(t.Context(), id); {
-					case errors.Is(err, queue.ErrDamaged):
+					case errors.Is(err, queue.ErrDamaged), errors.Is(err, queue.ErrFailed):
 						damaged++
 					case err != nil:
 						missing++
@@ -91,12 +91,17 @@ func TestBrokenTables(t *testing.T) {
 		useAll(t, s, m, before)
 		if err := s.Failure(); err != nil {
 			failed++
-			if !errors.Is(err, queue.ErrDamaged) || !strings.Contains(err.Error(), "caddy webhooks store salvage") {
+			if !strings.Contains(err.Error(), "caddy webhooks store salvage") {
 				t.Errorf("place %d: %v", i, err)
 			}
 		}
 		if err := s.Close(); err != nil && !errors.Is(err, queue.ErrFailed) {
 			t.Errorf("place %d: close: %v", i, err)
+		}
+		if again, err := Open(dir, m.o); (err == nil) == (s.Failure() != nil) {
+			t.Errorf("place %d: opened again after %v: %v", i, s.Failure(), err)
+		} else if err == nil {
+			again.Close()
 		}
 	}
 	if failed == 0 {
@@ -109,7 +114,7 @@ func useAll(t *testing.T, s *Store, m *mixed, before map[string]string) {
 	t.Helper()
 	ctx := t.Context()
 	said := func(err error) bool {
-		if err != nil && !errors.Is(err, queue.ErrDamaged) && !errors.Is(err, queue.ErrNotFound) {
+		if err != nil && !errors.Is(err, queue.ErrDamaged) && !errors.Is(err, queue.ErrFailed) && !errors.Is(err, queue.ErrNotFound) {
 			t.Error(err)
 		}
 		return err != nil

@@ -208,27 +208,43 @@ func (t *rawTable) rows(i int) ([]rawRow, error) {
 	return rows, nil
 }
 
-// parseBlock reads rows, offsets of the rows, their number, a checksum and its length.
+// parseBlock reads a block and checks its checksum.
 func parseBlock(b []byte) ([]rawRow, bool) {
+	content, sum, ok := splitBlock(b)
+	if !ok || !sumFits(content.all, sum) {
+		return nil, false
+	}
+	return content.rows()
+}
+
+// blockContent is what the checksum of a block covers: rows, the offsets of the rows, and their number.
+type blockContent struct {
+	all           []byte
+	data, offsets []byte
+}
+
+// splitBlock tells the parts of a block apart: its content, a checksum and its length.
+func splitBlock(b []byte) (content blockContent, sum []byte, ok bool) {
 	end := len(b) - 4
 	if end < 0 {
-		return nil, false
+		return content, nil, false
 	}
 	n := int(be.Uint32(b[end:]))
 	if n <= 0 || n > 64 || end-n-4 < 0 {
-		return nil, false
+		return content, nil, false
 	}
-	sum := b[end-n : end]
+	sum = b[end-n : end]
 	end -= n
 	count := int(be.Uint32(b[end-4:]))
 	offsets := end - 4 - 4*count
-	if count <= 0 || count > end/4 || offsets < 0 || !sumFits(b[:end], sum) {
-		return nil, false
+	if count <= 0 || count > end/4 || offsets < 0 {
+		return content, nil, false
 	}
-	return blockRows(b[:offsets], b[offsets:end-4])
+	return blockContent{b[:end], b[:offsets], b[offsets : end-4]}, sum, true
 }
 
-func blockRows(data, offsets []byte) ([]rawRow, bool) {
+func (c *blockContent) rows() ([]rawRow, bool) {
+	data, offsets := c.data, c.offsets
 	count := len(offsets) / 4
 	rows := make([]rawRow, 0, count)
 	var base []byte

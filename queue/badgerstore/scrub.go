@@ -53,9 +53,9 @@ func (s *Store) scrub(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) tablePath(id uint64) string {
-	return filepath.Join(s.dir, "db", fmt.Sprintf("%06d.sst", id))
-}
+func (s *Store) tablePath(id uint64) string { return tablePath(filepath.Join(s.dir, "db"), id) }
+
+func tablePath(db string, id uint64) string { return filepath.Join(db, fmt.Sprintf("%06d.sst", id)) }
 
 // tableNumbers returns those of the tables that the database has, in order.
 func (s *Store) tableNumbers() []uint64 {

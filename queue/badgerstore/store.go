@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,12 +118,15 @@ func (s *Store) fail(reason error) {
 	}
 }
 
-// panicked makes the store fail because Badger panicked.
+// panicked makes the store fail because Badger panicked, and returns what usable does then.
 func (s *Store) panicked(reason any) error {
-	err := fmt.Errorf("%w: the database panicked: %v%s", queue.ErrDamaged, reason, wayOut)
-	s.log.Error("the database panicked", zap.Any("reason", reason), zap.Stack("stack"))
-	s.fail(err)
-	return err
+	if s.Failure() == nil {
+		s.suspect()
+		s.log.Error("the database panicked", zap.Any("reason", reason), zap.Stack("stack"))
+		line := strings.Join(strings.Fields(fmt.Sprint(reason)), " ")
+		s.fail(fmt.Errorf("the database panicked: %.200s%s", line, wayOut))
+	}
+	return s.usable()
 }
 
 // usable returns an error if the store is closed or has failed.
