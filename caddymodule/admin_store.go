@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/badgerstore"
 	"github.com/sluice-webhooks/sluice/queue/reopen"
 )
@@ -28,7 +27,7 @@ var readingStore = make(chan struct{}, 1)
 func (g *gateway) wholeStore(fn func(keptStore) error) error {
 	inner := g.rt.store.Unwrap()
 	if inner == nil {
-		return fmt.Errorf("%w: it is being opened anew", queue.ErrFailed)
+		return g.rt.store.Reopening()
 	}
 	store, ok := inner.(keptStore)
 	if !ok {

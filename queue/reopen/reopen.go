@@ -38,6 +38,7 @@ type Store struct {
 
 	mu     sync.RWMutex
 	inner  queue.Store // nil between a failure and the next open store
+	reason error       // why it could not be opened again, as far as that was tried
 	drop   chan struct{}
 	closed bool
 	result error // of Close
@@ -87,7 +88,7 @@ func (s *Store) adopt(inner queue.Store) bool {
 	if s.closed {
 		return false
 	}
-	s.inner, s.drop = inner, drop
+	s.inner, s.drop, s.reason = inner, drop, nil
 	s.wg.Go(func() { s.forwardWakes(inner.Wake(), drop) })
 	s.notify("")
 	return true
@@ -170,6 +171,9 @@ func (s *Store) reopen() bool {
 			}
 			return false
 		}
+		s.mu.Lock()
+		s.reason = err
+		s.mu.Unlock()
 		s.logger.Error("store cannot be opened; trying again", zap.Duration("in", pause), zap.Error(err))
 		select {
 		case <-s.quit:
@@ -188,7 +192,7 @@ func call[S any](s *Store, f func(S) error) error {
 	case closed:
 		return queue.ErrClosed
 	case inner == nil:
-		return fmt.Errorf("%w: it is being opened anew", queue.ErrFailed)
+		return s.Reopening()
 	}
 	able, ok := inner.(S)
 	if !ok {
@@ -203,10 +207,20 @@ func call[S any](s *Store, f func(S) error) error {
 		replaced := s.inner != inner && !s.closed
 		s.mu.RUnlock()
 		if replaced { // the caller's store was closed under it because it had failed
-			return fmt.Errorf("%w: it is being opened anew", queue.ErrFailed)
+			return s.Reopening()
 		}
 	}
 	return err
+}
+
+// Reopening returns what calls return between a failure and the next open store.
+func (s *Store) Reopening() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.reason != nil {
+		return fmt.Errorf("%w: it cannot be opened again: %v", queue.ErrFailed, s.reason) //nolint:errorlint // callers shall see a failure, whatever it came from
+	}
+	return fmt.Errorf("%w: it is being opened anew", queue.ErrFailed)
 }
 
 // report tells the manager, unless the store that failed was replaced already.

@@ -3,6 +3,7 @@ package reopen_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,7 +81,7 @@ func TestReopensAfterFailure(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	elapsed <- time.Time{} // received only after an attempt to open has failed
-	if err := enqueue(); !errors.Is(err, queue.ErrFailed) {
+	if err := enqueue(); !errors.Is(err, queue.ErrFailed) || !strings.Contains(err.Error(), "disk is still broken") {
 		t.Fatalf("between two stores: %v", err)
 	}
 	elapsed <- time.Time{}
