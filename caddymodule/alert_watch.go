@@ -66,6 +66,7 @@ func (w *watcher) close() {
 func (w *watcher) run() {
 	ticker := time.NewTicker(alertInterval)
 	defer ticker.Stop()
+	failing := false
 	for {
 		select {
 		case <-w.quit:
@@ -77,9 +78,11 @@ func (w *watcher) run() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), alertInterval)
-		if err := w.look(ctx, app, now()); err != nil {
-			w.logger.Warn("alerts could not be checked", zap.Error(err))
+		err := w.look(ctx, app, now())
+		if err != nil && !failing {
+			w.logger.Warn("alerts cannot be checked for now", zap.Error(err))
 		}
+		failing = err != nil
 		cancel()
 	}
 }

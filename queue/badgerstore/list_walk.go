@@ -63,6 +63,7 @@ type tableRows struct {
 }
 
 func (t *tableRows) below(limit uint64) (uint64, bool) {
+	defer t.guard(nil) // a broken key may be too short to have a number
 	if limit <= t.lowest {
 		return 0, false
 	}
@@ -99,6 +100,7 @@ type openRows struct {
 }
 
 func (o *openRows) below(limit uint64) (uint64, bool) {
+	defer o.guard(nil)
 	if limit <= o.low {
 		return 0, false
 	}
@@ -121,6 +123,7 @@ type fifoRows struct {
 }
 
 func (f *fifoRows) below(limit uint64) (uint64, bool) {
+	defer f.guard(nil)
 	for limit > f.low<<blockBits {
 		number := blockOf(limit - 1)
 		if !f.loaded || number < f.number {
