@@ -151,7 +151,8 @@ func claimDir(ctx context.Context, dir string, o *Options) (*os.File, error) {
 	if err := syncDir(dir); err != nil {
 		return nil, err
 	}
-	return acquire(ctx, dir, o.LockWait, o.Logger)
+	lock, _, err := acquire(ctx, dir, o.LockWait, o.Logger)
+	return lock, err
 }
 
 // checkComplete refuses a directory into which something was being carried when the process ended.

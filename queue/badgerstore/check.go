@@ -76,7 +76,8 @@ func lockStore(ctx context.Context, dir string, o *Options) (*os.File, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return acquire(ctx, dir, o.LockWait, o.Logger)
+	lock, _, err := acquire(ctx, dir, o.LockWait, o.Logger)
+	return lock, err
 }
 
 func checkMarker(dir string, report *Report) {

@@ -32,18 +32,16 @@ func (s *Store) suspect() {
 
 // doubtful returns the tables to read as a whole before Badger does: all, if it has panicked over one. After a crash, which may have been such a panic in one of
 // its compactions, where nobody can stop it, they are those that it would compact first, as many as take no time.
-func (s *Store) doubtful(db string, m badger.Manifest) (tables map[uint64]bool, suspect bool, err error) {
+func (s *Store) doubtful(db string, m badger.Manifest, crashed bool) (tables map[uint64]bool, suspect bool, err error) {
 	left := int64(math.MaxInt64)
 	switch _, err := os.Stat(filepath.Join(s.dir, suspectName)); {
 	case err == nil:
 		suspect = true
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, false, err
+	case !crashed:
+		return nil, false, nil
 	default:
-		segments, err := filesIn(filepath.Join(s.dir, "journal"), journalPattern)
-		if err != nil || len(segments) == 0 {
-			return nil, false, err
-		}
 		left = crashRead
 	}
 	tables = make(map[uint64]bool)

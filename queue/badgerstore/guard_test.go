@@ -150,6 +150,25 @@ func useAll(t *testing.T, s *Store, m *mixed, before map[string]string) {
 	said(err)
 }
 
+// TestBrokenTableAfterCrash breaks a table of a store that was opened, nothing more, and of which the process then ended: a compaction may have panicked over it.
+func TestBrokenTableAfterCrash(t *testing.T) {
+	t.Parallel()
+	m := worn(t, nil)
+	m.close()
+	m.open()
+	crashed := image(t, m.dir)
+	m.close()
+	name := change("db/*.sst", func(b []byte) []byte {
+		copy(b[len(b)/3:], bytes.Repeat([]byte{0xff}, 4<<10))
+		return b
+	})(t, crashed)
+	for range 2 { // it stays so
+		if _, err := Open(crashed, m.o); !errors.Is(err, queue.ErrDamaged) || !strings.Contains(err.Error(), name) {
+			t.Errorf("opened: %v", err)
+		}
+	}
+}
+
 // TestOpenEmptyFiles opens a store in which a crash has left empty files.
 func TestOpenEmptyFiles(t *testing.T) {
 	t.Parallel()

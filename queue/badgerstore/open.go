@@ -60,7 +60,8 @@ func (s *Store) open(ctx context.Context) error {
 		}
 	}
 	var err error
-	if s.lock, err = acquire(ctx, s.dir, s.o.LockWait, s.log); err != nil {
+	closed := false
+	if s.lock, closed, err = acquire(ctx, s.dir, s.o.LockWait, s.log); err != nil {
 		return err
 	}
 	if err := checkComplete(s.dir); err != nil {
@@ -69,7 +70,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.disk.prepare(); err != nil {
 		return err
 	}
-	if err := s.checkFiles(db); err != nil {
+	if err := s.checkFiles(db, !closed); err != nil {
 		return err
 	}
 	if err := s.keepManifest(); err != nil {

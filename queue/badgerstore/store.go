@@ -202,7 +202,10 @@ func (s *Store) closeFiles() (err error) {
 	if err == nil {
 		err = s.copyManifest()
 	}
-	return errors.Join(err, s.lock.Close())
+	if err != nil {
+		return errors.Join(err, s.lock.Close())
+	}
+	return release(s.lock)
 }
 
 // closePatience is how long Close waits for the database of a store that has failed.
