@@ -59,11 +59,11 @@ func (s *Store) open(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
-	closed := false
-	if s.lock, closed, err = acquire(ctx, s.dir, s.o.LockWait, s.log); err != nil {
+	lock, closed, err := acquire(ctx, s.dir, s.o.LockWait, s.log)
+	if err != nil {
 		return err
 	}
+	s.lock = lock
 	if err := checkComplete(s.dir); err != nil {
 		return err
 	}
