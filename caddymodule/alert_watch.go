@@ -80,7 +80,7 @@ func (w *watcher) run() {
 		ctx, cancel := context.WithTimeout(context.Background(), alertInterval)
 		err := w.look(ctx, app, now())
 		if err != nil && !failing {
-			w.logger.Warn("alerts cannot be checked for now", zap.Error(err))
+			w.logger.Warn("alerts cannot be checked, which is told once until they can", zap.Error(err))
 		}
 		failing = err != nil
 		cancel()

@@ -8,6 +8,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // TestContentEncoding checks that a packed payload says how it is packed, and one that is not does not.
@@ -43,7 +44,7 @@ func TestEnvelopes(t *testing.T) {
 				if packed := gjson.GetBytes(envelope, "data_base64"); packed.Exists() {
 					got = "data_base64 " + packed.Raw
 				}
-				if !utf8.Valid(envelope) || !gjson.ValidBytes(envelope) || got != c.data {
+				if !utf8.Valid(envelope) || !verifiers.ValidJSON(envelope) || got != c.data {
 					t.Errorf("%q", envelope)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 const MaxJSONDepth = 512
 
 // ValidJSON reports whether b is JSON, nested MaxJSONDepth levels deep at most. Ask it and nothing else about bytes of strangers.
-func ValidJSON(b []byte) bool { return shallowJSON(b) && gjson.ValidBytes(b) }
+func ValidJSON(b []byte) bool { return shallowJSON(b) && gjson.ValidBytes(b) } //nolint:forbidigo // its depth is bounded here
 
 // shallowJSON reports whether no part of b that may be JSON is nested deeper than MaxJSONDepth. It does not tell whether b is JSON: up to the first byte at which
 // it is not, it counts as any reader does.

@@ -33,9 +33,8 @@ func (n *snapshot) backward(prefix []byte) backward {
 func (b *backward) close() { b.it.Close() }
 
 // to moves to the last key that is not after the given one, which is never after the one before; false if there is none. What it returns is valid until
-// the next call.
+// the next call. Over a broken table it panics, and its callers over a broken key: they defer guard.
 func (b *backward) to(key []byte) (*badger.Item, bool) {
-	defer b.guard(nil)
 	for step := 0; !b.ended; step++ {
 		switch {
 		case !b.sought || step == 2: // it is not near
@@ -63,7 +62,7 @@ type tableRows struct {
 }
 
 func (t *tableRows) below(limit uint64) (uint64, bool) {
-	defer t.guard(nil) // a broken key may be too short to have a number
+	defer t.guard(nil)
 	if limit <= t.lowest {
 		return 0, false
 	}

@@ -100,6 +100,7 @@ func (z *zoneFilter) judge(zone uint64) zoneVerdict {
 
 // row calls fn with a row about a zone, if there is one. If it is broken, or fn says so, it is made anew.
 func (z *zoneFilter) row(rows *backward, key []byte, zone uint64, fn func(value []byte) bool) (ok bool) {
+	defer rows.guard(nil)
 	z.read++
 	item, found := rows.to(key)
 	if !found || string(item.Key()) != string(key) {

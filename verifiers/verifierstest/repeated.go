@@ -20,17 +20,17 @@ func testRepeated(t *testing.T, g genuine) {
 	}
 	r := clone(g.r)
 	for i, b := range g.r.Body {
-		if b != '}' || !gjson.ValidBytes(g.r.Body) {
+		if b != '}' || !verifiers.ValidJSON(g.r.Body) {
 			continue
 		}
 		for _, name := range namesBefore(g.r.Body, i) {
 			r.Body = slices.Concat(g.r.Body[:i], fmt.Appendf(nil, `,"\u%04x%s":"x"`, name[0], name[1:]), g.r.Body[i:])
-			if gjson.ValidBytes(r.Body) { // else the brace stands in a text
+			if verifiers.ValidJSON(r.Body) { // else the brace stands in a text
 				mustRefuse(t, g.p, r, g.secrets, "name "+name+" twice")
 			}
 		}
 	}
-	if form, err := url.ParseQuery(string(g.r.Body)); err == nil && !gjson.ValidBytes(g.r.Body) && bytes.IndexByte(g.r.Body, '<') < 0 {
+	if form, err := url.ParseQuery(string(g.r.Body)); err == nil && !verifiers.ValidJSON(g.r.Body) && bytes.IndexByte(g.r.Body, '<') < 0 {
 		for name := range form {
 			r.Body = append(bytes.Clone(g.r.Body), "&"+url.QueryEscape(name)+"=x"...)
 			mustRefuse(t, g.p, r, g.secrets, "field "+name+" twice")
@@ -41,7 +41,7 @@ func testRepeated(t *testing.T, g genuine) {
 // namesBefore are the names of the object that ends at i.
 func namesBefore(body []byte, i int) (names []string) {
 	for from := i - 1; from >= 0; from-- {
-		if body[from] == '{' && gjson.ValidBytes(body[from:i+1]) {
+		if body[from] == '{' && verifiers.ValidJSON(body[from:i+1]) {
 			gjson.ParseBytes(body[from : i+1]).ForEach(func(k, _ gjson.Result) bool {
 				if name := k.String(); name != "" && strings.IndexFunc(name, func(r rune) bool { return r > '~' || r == '"' || r == '\\' }) < 0 {
 					names = append(names, name)
