@@ -113,7 +113,7 @@ func Restore(ctx context.Context, r io.Reader, key []byte, dir string, o Options
 	if err != nil {
 		return info, fmt.Errorf("restore: %w", err)
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() { err = errors.Join(err, lock.release(false)) }()
 	if err := errors.Join(given.fitDisk(dir), given.setDefaults()); err != nil {
 		return info, fmt.Errorf("restore: %w", err)
 	}
@@ -127,7 +127,7 @@ func Restore(ctx context.Context, r io.Reader, key []byte, dir string, o Options
 }
 
 // claimDir makes an empty directory a store's, marked as incomplete.
-func claimDir(ctx context.Context, dir string, o *Options) (*os.File, error) {
+func claimDir(ctx context.Context, dir string, o *Options) (*storeLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -151,8 +151,7 @@ func claimDir(ctx context.Context, dir string, o *Options) (*os.File, error) {
 	if err := syncDir(dir); err != nil {
 		return nil, err
 	}
-	lock, _, err := acquire(ctx, dir, o.LockWait, o.Logger)
-	return lock, err
+	return acquire(ctx, dir, o.LockWait, o.Logger)
 }
 
 // checkComplete refuses a directory into which something was being carried when the process ended.

@@ -18,7 +18,7 @@ func BackupDir(ctx context.Context, dir string, w io.Writer, o Options) (info Ba
 	if err != nil {
 		return info, fmt.Errorf("backup: %w", err)
 	}
-	if err := lock.Close(); err != nil {
+	if err := lock.leave(); err != nil {
 		return info, fmt.Errorf("backup: %w", err)
 	}
 	s, err := OpenContext(ctx, dir, o)

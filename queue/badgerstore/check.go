@@ -45,7 +45,7 @@ func CheckDir(ctx context.Context, dir string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
-	defer lock.Close()
+	defer lock.leave()
 	report := &Report{Dir: dir, At: o.Clock().UTC(), Encrypted: len(o.EncryptionKey) > 0}
 	db, err := openRawDB(filepath.Join(dir, "db"), o.EncryptionKey, report)
 	if err != nil {
@@ -70,14 +70,13 @@ func CheckDir(ctx context.Context, dir string, o Options) (*Report, error) {
 }
 
 // lockStore takes the lock of a store that is there.
-func lockStore(ctx context.Context, dir string, o *Options) (*os.File, error) {
+func lockStore(ctx context.Context, dir string, o *Options) (*storeLock, error) {
 	if info, err := os.Stat(filepath.Join(dir, "db")); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoStore)
 	} else if err != nil {
 		return nil, err
 	}
-	lock, _, err := acquire(ctx, dir, o.LockWait, o.Logger)
-	return lock, err
+	return acquire(ctx, dir, o.LockWait, o.Logger)
 }
 
 func checkMarker(dir string, report *Report) {

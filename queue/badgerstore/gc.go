@@ -12,6 +12,8 @@ import (
 // Badger learns what is garbage in the value log only when a compaction meets the deletions, and it does not start one for deletions alone. So
 // when a part of the store is garbage, the tree is compacted as a whole, and then the value log's files are rewritten without their garbage. Events
 // are pruned in the order in which they came, so most of those files hold garbage only and rewriting them costs little.
+//
+// A tree with a broken table is not compacted: Badger would panic over it, or write what is broken into a new table whose checksums are right.
 const (
 	gcDiscard = 0.5              // a file of the value log is rewritten if that part of it is garbage
 	gcPart    = 6                // the tree is compacted when one part in that many of the store is garbage
@@ -21,7 +23,7 @@ const (
 
 // collect gives the space of pruned events back.
 func (s *Store) collect(ctx context.Context, pruned int) error {
-	if s.garbage >= gcLeast*s.o.ValueLogFileSize && s.garbage*gcPart >= dirSize(s.dir) {
+	if len(s.scrubber.broken) == 0 && s.garbage >= gcLeast*s.o.ValueLogFileSize && s.garbage*gcPart >= dirSize(s.dir) {
 		if err := s.db.Flatten(1); err != nil {
 			return fmt.Errorf("compact: %w", err)
 		}

@@ -20,13 +20,18 @@ const (
 // ErrInUse means that another process has the store open.
 var ErrInUse = errors.New("a store has one owner")
 
-// acquire takes the lock of a store's directory. A process that is on its way out may still hold it, so it is waited for. closed tells that nobody has had it since the
-// store was closed as it should be.
-func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logger) (f *os.File, closed bool, err error) {
+// storeLock is the lock of a store's directory.
+type storeLock struct {
+	file   *os.File
+	closed bool // it was closed as it should be by whoever had it open last
+}
+
+// acquire takes the lock of a store's directory. A process that is on its way out may still hold it, so it is waited for.
+func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logger) (*storeLock, error) {
 	path := filepath.Join(dir, lockName)
-	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, false, fmt.Errorf("lock store: %w", err)
+		return nil, fmt.Errorf("lock store: %w", err)
 	}
 	deadline, cancel := context.WithTimeout(ctx, max(wait, 0))
 	defer cancel()
@@ -36,7 +41,7 @@ func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logge
 		ok, err := lockFile(f)
 		if err != nil {
 			_ = f.Close() // nothing was written
-			return nil, false, fmt.Errorf("lock store: %w", err)
+			return nil, fmt.Errorf("lock store: %w", err)
 		}
 		if ok {
 			break
@@ -50,7 +55,7 @@ func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logge
 		case <-deadline.Done():
 			holder := lockHolder(path)
 			_ = f.Close() // nothing was written
-			return nil, false, fmt.Errorf("store %s is in use by process %s, and still was after %s: %w", dir, holder, wait, ErrInUse)
+			return nil, fmt.Errorf("store %s is in use by process %s, and still was after %s: %w", dir, holder, wait, ErrInUse)
 		}
 	}
 	info, err := f.Stat()
@@ -59,13 +64,22 @@ func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logge
 	}
 	if err != nil {
 		_ = f.Close() // the lock ends with it
-		return nil, false, fmt.Errorf("lock store: %w", err)
+		return nil, fmt.Errorf("lock store: %w", err)
 	}
-	return f, info.Size() == 0, nil
+	return &storeLock{f, info.Size() == 0}, nil
 }
 
-// release gives the lock of a store back that is closed as it should be.
-func release(lock *os.File) error { return errors.Join(lock.Truncate(0), lock.Close()) }
+// release gives the lock back. closed tells that the store is closed as it should be.
+func (l *storeLock) release(closed bool) error {
+	var err error
+	if closed {
+		err = l.file.Truncate(0)
+	}
+	return errors.Join(err, l.file.Close())
+}
+
+// leave gives the lock of a store back that was only looked at.
+func (l *storeLock) leave() error { return l.release(l.closed) }
 
 func writePID(f *os.File) error {
 	if err := f.Truncate(0); err != nil {

@@ -99,3 +99,26 @@ func TestSecondCloseIsHarmless(t *testing.T) {
 	}
 	mustClose(t, second)
 }
+
+// TestLookingLeavesLock looks at stores that nobody has open: whether they were closed as they should be still shows afterwards.
+func TestLookingLeavesLock(t *testing.T) {
+	t.Parallel()
+	m := newMixed(t, nil)
+	crashed := image(t, m.dir)
+	m.close()
+	for dir, closed := range map[string]bool{m.dir: true, crashed: false} {
+		if _, err := CheckDir(t.Context(), dir, m.o); err != nil {
+			t.Fatal(err)
+		}
+		lock, err := acquire(t.Context(), dir, -1, m.o.Logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lock.closed != closed {
+			t.Errorf("%s: closed %v after a check, want %v", dir, lock.closed, closed)
+		}
+		if err := lock.leave(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -59,7 +59,7 @@ func (s *Store) open(ctx context.Context) error {
 			return err
 		}
 	}
-	lock, closed, err := acquire(ctx, s.dir, s.o.LockWait, s.log)
+	lock, err := acquire(ctx, s.dir, s.o.LockWait, s.log)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.disk.prepare(); err != nil {
 		return err
 	}
-	if err := s.checkFiles(db, !closed); err != nil {
+	if err := s.checkFiles(db, !lock.closed); err != nil {
 		return err
 	}
 	if err := s.keepManifest(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -56,7 +55,7 @@ func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*Salv
 	if err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
-	defer source.Close()
+	defer source.leave()
 	v := &salvage{ctx: ctx, from: from, report: &SalvageReport{To: to, Lost: []LostEvent{}}}
 	v.report.Source = Report{Dir: from, At: o.Clock().UTC(), Encrypted: len(o.EncryptionKey) > 0}
 	if v.db, err = openRaw(filepath.Join(from, "db"), o.EncryptionKey, true, &v.report.Source); err != nil {
@@ -67,7 +66,7 @@ func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*Salv
 	if err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
-	defer lock.Close()
+	defer lock.release(false)
 	target.EncryptionKey = key
 	if err := errors.Join(target.fitDisk(to), target.setDefaults()); err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
@@ -98,7 +97,7 @@ type salvage struct {
 	states map[uint64][]carriedDelivery // of events without a record
 }
 
-func (v *salvage) run(lock *os.File, source, target *Options) (err error) {
+func (v *salvage) run(lock *storeLock, source, target *Options) (err error) {
 	if err := v.survey(source); err != nil {
 		return err
 	}

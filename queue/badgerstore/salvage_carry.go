@@ -3,7 +3,6 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -32,7 +31,7 @@ type busyKey struct {
 
 // newCarrier makes the new store.
 // size is what the old store takes; the new one takes that at most.
-func newCarrier(dir string, lock *os.File, o Options, size int64) (*carrier, error) {
+func newCarrier(dir string, lock *storeLock, o Options, size int64) (*carrier, error) {
 	s := newStore(dir, o)
 	s.lock = lock
 	c := &carrier{s: s, now: o.Clock().UnixNano(), busy: map[busyKey]bool{}, owners: map[busyKey]turn{}, lanes: map[string]*counts{}, late: map[string]uint64{}}

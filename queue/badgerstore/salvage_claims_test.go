@@ -65,7 +65,7 @@ func TestSalvagedClaimsFillBuckets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Close()
+	defer lock.release(false)
 	c, err := newCarrier(dir, lock, o, 0)
 	if err != nil {
 		t.Fatal(err)

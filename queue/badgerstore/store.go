@@ -28,7 +28,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,7 +45,7 @@ type Store struct {
 	log   *zap.Logger
 	clock func() time.Time
 
-	lock    *os.File
+	lock    *storeLock
 	db      *badger.DB
 	journal *journal
 	applier *applier
@@ -190,7 +189,7 @@ func (s *Store) closeFiles() (err error) {
 	}
 	s.snaps.close()
 	if s.db == nil {
-		return errors.Join(err, s.lock.Close())
+		return errors.Join(err, s.lock.release(false))
 	}
 	if s.Failure() != nil {
 		return errors.Join(err, s.closeFailed())
@@ -203,9 +202,9 @@ func (s *Store) closeFiles() (err error) {
 		err = s.copyManifest()
 	}
 	if err != nil {
-		return errors.Join(err, s.lock.Close())
+		return errors.Join(err, s.lock.release(false))
 	}
-	return release(s.lock)
+	return s.lock.release(true)
 }
 
 // closePatience is how long Close waits for the database of a store that has failed.
@@ -215,7 +214,7 @@ const closePatience = 5 * time.Second
 // its end may never come; then the goroutine is left to it, and with it the lock, because two databases must never work on one directory.
 func (s *Store) closeFailed() error {
 	done := make(chan error, 1)
-	go func() { done <- errors.Join(guarded(s.db.Close), s.lock.Close()) }()
+	go func() { done <- errors.Join(guarded(s.db.Close), s.lock.release(false)) }()
 	timer := time.NewTimer(closePatience)
 	defer timer.Stop()
 	select {
