@@ -39,8 +39,8 @@ func guarded(fn func() error) (err error) {
 }
 
 // checkFiles looks at Badger's files before Badger does, because Badger deletes the tables that its manifest does not name: all
-// of them, if the manifest is missing. crashed tells that the store was not closed.
-func (s *Store) checkFiles(db string, crashed bool) error {
+// of them, if the manifest is missing. crashes says how often in a row the store was not closed as it should be.
+func (s *Store) checkFiles(db string, crashes int) error {
 	path := filepath.Join(db, manifestName)
 	files, err := os.ReadDir(db)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +78,7 @@ func (s *Store) checkFiles(db string, crashed bool) error {
 	if err := s.compareManifest(f, path, end); err != nil {
 		return err
 	}
-	if err := s.checkTables(db, m, crashed); err != nil {
+	if err := s.checkTables(db, m, crashes); err != nil {
 		return err
 	}
 	return s.setAside(tables, m)

@@ -19,7 +19,7 @@ const (
 	// suspectName is a file that says that Badger has panicked over this store.
 	suspectName = "SUSPECT"
 
-	// crashRead is how much of its tables is read before a store is opened that was not closed.
+	// crashRead is how much of its tables is read before a store is opened that was not closed; twice as much for each time that this happens again.
 	crashRead = 256 << 20
 )
 
@@ -31,18 +31,19 @@ func (s *Store) suspect() {
 }
 
 // doubtful returns the tables to read as a whole before Badger does: all, if it has panicked over one. After a crash, which may have been such a panic in one of
-// its compactions, where nobody can stop it, they are those that it would compact first, as many as take no time.
-func (s *Store) doubtful(db string, m badger.Manifest, crashed bool) (tables map[uint64]bool, suspect bool, err error) {
+// its compactions, where nobody can stop it, they are those that it would compact first: as many as take no time,
+// and more if it keeps crashing.
+func (s *Store) doubtful(db string, m badger.Manifest, crashes int) (tables map[uint64]bool, suspect bool, err error) {
 	left := int64(math.MaxInt64)
 	switch _, err := os.Stat(filepath.Join(s.dir, suspectName)); {
 	case err == nil:
 		suspect = true
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, false, err
-	case !crashed:
+	case crashes == 0:
 		return nil, false, nil
 	default:
-		left = crashRead
+		left = crashRead << min(crashes-1, maxCrashes)
 	}
 	tables = make(map[uint64]bool)
 	for _, id := range slices.SortedFunc(maps.Keys(m.Tables), func(a, b uint64) int {

@@ -17,7 +17,7 @@ import (
 
 // checkTables reads the parts of Badger's tables that Badger reads when it opens: the index and the last block of each. Badger does so in
 // goroutines of its own, and where a table is truncated or broken it panics there, which nobody can recover from.
-func (s *Store) checkTables(db string, m badger.Manifest, crashed bool) error {
+func (s *Store) checkTables(db string, m badger.Manifest, crashes int) error {
 	var keys *badger.KeyRegistry
 	if path := filepath.Join(db, badger.KeyRegistryFileName); len(s.o.EncryptionKey) > 0 {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -38,7 +38,7 @@ func (s *Store) checkTables(db string, m badger.Manifest, crashed bool) error {
 			return nil // Badger says that the key is missing
 		}
 	}
-	whole, suspect, err := s.doubtful(db, m, crashed)
+	whole, suspect, err := s.doubtful(db, m, crashes)
 	if err != nil {
 		return fmt.Errorf("look at the tables: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
@@ -186,4 +187,26 @@ func TestOpenEmptyFiles(t *testing.T) {
 	n.open()
 	sameContents(t, snapshotOf(t, n.s), before)
 	n.close()
+}
+
+// TestMoreIsReadAfterEachCrash: a store that keeps crashing, perhaps over a table, has more of them read each time, until the one is among them.
+func TestMoreIsReadAfterEachCrash(t *testing.T) {
+	t.Parallel()
+	s, db := newStore(t.TempDir(), small()), t.TempDir()
+	m := badger.Manifest{Tables: map[uint64]badger.TableManifest{}}
+	for id := range uint64(8) {
+		m.Tables[id] = badger.TableManifest{Level: 6}
+		if err := os.WriteFile(tablePath(db, id), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(tablePath(db, id), crashRead*3/4); err != nil { // without a byte on the disk
+			t.Fatal(err)
+		}
+	}
+	for crashes, want := range []int{0, 1, 2, 5, 8, 8} {
+		tables, _, err := s.doubtful(db, m, crashes)
+		if err != nil || len(tables) != want {
+			t.Errorf("after %d crashes %d tables are read, %v; want %d", crashes, len(tables), err, want)
+		}
+	}
 }

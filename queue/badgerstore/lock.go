@@ -1,12 +1,14 @@
 package badgerstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,15 +17,20 @@ import (
 const (
 	lockName  = "LOCK"
 	lockRetry = 100 * time.Millisecond
+
+	// maxCrashes is more than need be told apart.
+	maxCrashes = 30
 )
 
 // ErrInUse means that another process has the store open.
 var ErrInUse = errors.New("a store has one owner")
 
-// storeLock is the lock of a store's directory.
+// storeLock is the lock of a store's directory. In it are the process that has the store open and how often in a row those before it did not close it as they should; nothing
+// once it is closed.
 type storeLock struct {
-	file   *os.File
-	closed bool // it was closed as it should be by whoever had it open last
+	file    *os.File
+	found   []byte
+	crashes int // how often in a row the store was not closed as it should be; 0: it is closed
 }
 
 // acquire takes the lock of a store's directory. A process that is on its way out may still hold it, so it is waited for.
@@ -58,42 +65,60 @@ func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logge
 			return nil, fmt.Errorf("store %s is in use by process %s, and still was after %s: %w", dir, holder, wait, ErrInUse)
 		}
 	}
-	info, err := f.Stat()
-	if err == nil {
-		err = writePID(f)
+	l := &storeLock{file: f}
+	if l.found, err = io.ReadAll(f); err == nil {
+		l.crashes = crashesIn(l.found)
+		err = l.write(l.crashes)
 	}
 	if err != nil {
 		_ = f.Close() // the lock ends with it
 		return nil, fmt.Errorf("lock store: %w", err)
 	}
-	return &storeLock{f, info.Size() == 0}, nil
+	return l, nil
+}
+
+// crashesIn returns the crashes of which a lock's content tells.
+func crashesIn(content []byte) int {
+	fields := bytes.Fields(content)
+	if len(fields) < 2 {
+		return len(fields)
+	}
+	before, err := strconv.Atoi(string(fields[1]))
+	if err != nil || before < 0 || before > maxCrashes {
+		before = maxCrashes
+	}
+	return before + 1
 }
 
 // release gives the lock back. closed tells that the store is closed as it should be.
 func (l *storeLock) release(closed bool) error {
-	var err error
 	if closed {
-		err = l.file.Truncate(0)
+		return errors.Join(l.replace(nil), l.file.Close())
 	}
-	return errors.Join(err, l.file.Close())
+	return l.file.Close()
 }
 
-// leave gives the lock of a store back that was only looked at.
-func (l *storeLock) leave() error { return l.release(l.closed) }
+// leave gives the lock of a store back in which nothing was changed.
+func (l *storeLock) leave() error { return errors.Join(l.replace(l.found), l.file.Close()) }
 
-func writePID(f *os.File) error {
-	if err := f.Truncate(0); err != nil {
+// write says who has the store, and how often in a row it was not closed before.
+func (l *storeLock) write(crashes int) error {
+	return l.replace(fmt.Appendf(nil, "%d %d\n", os.Getpid(), crashes))
+}
+
+func (l *storeLock) replace(content []byte) error {
+	if err := l.file.Truncate(0); err != nil {
 		return err
 	}
-	_, err := f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	_, err := l.file.WriteAt(content, 0)
 	return err
 }
 
-// lockHolder returns what the lock's owner wrote about itself.
+// lockHolder returns the process of which a lock tells.
 func lockHolder(path string) string {
 	b, err := os.ReadFile(path)
-	if pid := strings.TrimSpace(string(b)); err == nil && pid != "" {
-		return pid
+	if fields := bytes.Fields(b); err == nil && len(fields) > 0 {
+		return string(fields[0])
 	}
 	return "(unknown)"
 }

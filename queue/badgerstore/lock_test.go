@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/queuetest"
 )
 
@@ -106,7 +107,7 @@ func TestLookingLeavesLock(t *testing.T) {
 	m := newMixed(t, nil)
 	crashed := image(t, m.dir)
 	m.close()
-	for dir, closed := range map[string]bool{m.dir: true, crashed: false} {
+	for dir, crashes := range map[string]int{m.dir: 0, crashed: 1} {
 		if _, err := CheckDir(t.Context(), dir, m.o); err != nil {
 			t.Fatal(err)
 		}
@@ -114,11 +115,42 @@ func TestLookingLeavesLock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lock.closed != closed {
-			t.Errorf("%s: closed %v after a check, want %v", dir, lock.closed, closed)
+		if lock.crashes != crashes {
+			t.Errorf("%d crashes after a check, want %d", lock.crashes, crashes)
 		}
 		if err := lock.leave(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestCrashesAreCounted opens a store again and again that is not closed as it should be.
+func TestCrashesAreCounted(t *testing.T) {
+	t.Parallel()
+	m := newMixed(t, nil)
+	crash := func(want int) {
+		t.Helper()
+		if m.s.lock.crashes != want {
+			t.Errorf("%d crashes, want %d", m.s.lock.crashes, want)
+		}
+		m.dir = image(t, m.dir)
+		m.open()
+	}
+	crash(0)
+	crash(1)
+	crash(2)
+	maintain(t, m.s, queue.Retention{}) // reads all tables
+	crash(0)
+	crash(1)
+	m.close()
+	m.open()
+	if m.s.lock.crashes != 0 {
+		t.Errorf("%d crashes of a store that was closed", m.s.lock.crashes)
+	}
+	m.close()
+	for content, want := range map[string]int{"": 0, "123\n": 1, "123 0\n": 1, "123 4\n": 5, "123 -4": maxCrashes + 1, "123 99999999999999999999": maxCrashes + 1, "x y": maxCrashes + 1} {
+		if got := crashesIn([]byte(content)); got != want {
+			t.Errorf("%q: %d crashes, want %d", content, got, want)
 		}
 	}
 }

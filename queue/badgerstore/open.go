@@ -70,7 +70,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.disk.prepare(); err != nil {
 		return err
 	}
-	if err := s.checkFiles(db, !lock.closed); err != nil {
+	if err := s.checkFiles(db, lock.crashes); err != nil {
 		return err
 	}
 	if err := s.keepManifest(); err != nil {

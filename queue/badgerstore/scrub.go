@@ -26,7 +26,7 @@ func (s *Store) scrub(ctx context.Context) error {
 	from, _ := slices.BinarySearch(tables, s.scrubber.next)
 	s.scrubber.next = 0 // from the beginning again
 	if from == len(tables) {
-		return nil
+		return s.sound()
 	}
 	keys, err := s.registry()
 	if err != nil {
@@ -50,7 +50,16 @@ func (s *Store) scrub(ctx context.Context) error {
 			s.brokenTable(id, err)
 		}
 	}
-	return nil
+	return s.sound()
+}
+
+// sound forgets, after all tables have been read, the crashes before this start: none of those is why.
+func (s *Store) sound() error {
+	if len(s.scrubber.broken) > 0 || s.lock.crashes == 0 {
+		return nil
+	}
+	s.lock.crashes = 0
+	return s.lock.write(0)
 }
 
 func (s *Store) tablePath(id uint64) string { return tablePath(filepath.Join(s.dir, "db"), id) }

@@ -189,7 +189,7 @@ func (s *Store) closeFiles() (err error) {
 	}
 	s.snaps.close()
 	if s.db == nil {
-		return errors.Join(err, s.lock.release(false))
+		return errors.Join(err, s.lock.leave())
 	}
 	if s.Failure() != nil {
 		return errors.Join(err, s.closeFailed())
