@@ -29,7 +29,7 @@ type Destination struct {
 	// When a failed attempt is followed by another. Default: exponential from 5s up to 1h for 72h, with full jitter.
 	Retry *Retry `json:"retry,omitempty"`
 
-	// Statuses that are not worth retrying, such as 404 or 4xx: the delivery is dead at once. Default: 410.
+	// Statuses that are not worth retrying, such as 404 or 4xx: the delivery is dead at once. Default: 410, unless another rule matches it.
 	DeadOn []string `json:"dead_on,omitempty"`
 
 	// Statuses besides 2xx that count as delivered. Default: none.

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,36 @@ func TestSlowStartAfterAnOutage(t *testing.T) {
 		}
 		if want := []int{1, 1, 2, 4, 8, 16, 16, 16}; !slices.Equal(limits, want) {
 			t.Errorf("attempts at once, second by second: %v, want %v", limits, want)
+		}
+	})
+}
+
+// TestSlowStartDespiteSomeFailures is about an application that refuses some events while it takes the others.
+func TestSlowStartDespiteSomeFailures(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var tries atomic.Int64
+		taken, refused := taking(100*time.Millisecond, 200), taking(100*time.Millisecond, 503)
+		a := answering(func(ctx context.Context, try *Try) Result {
+			if tries.Add(1)%5 == 0 {
+				return refused.answer(ctx, try)
+			}
+			return taken.answer(ctx, try)
+		})
+		r := newRig(t)
+		r.start(a.destination("app", Policy{Concurrency: 16, Retry: RetryPolicy{Backoff: None{}}}))
+		defer r.close()
+		if err := r.engine.Pause(t.Context(), "app"); err != nil {
+			t.Fatal(err)
+		}
+		for range 3000 {
+			r.enqueue("app")
+		}
+		if err := r.engine.Resume(t.Context(), "app"); err != nil {
+			t.Fatal(err)
+		}
+		sleep(10 * time.Second)
+		if s := r.status("app"); s.InFlight != 16 || s.Pending == 0 {
+			t.Errorf("%d attempts at once, %d pending; want 16 long after a resume", s.InFlight, s.Pending)
 		}
 	})
 }

@@ -29,6 +29,8 @@ func TestOutcomeOfAnAnswer(t *testing.T) {
 		"404":                         {Policy{}, Result{Status: 404}, queue.StatePending, "status", healthBad},
 		"410 by default":              {Policy{}, Result{Status: 410}, queue.StateDead, "status", healthGood},
 		"410 with an empty list":      {Policy{DeadOn: []StatusRule{}}, Result{Status: 410}, queue.StatePending, "status", healthBad},
+		"410 is delivered":            {Policy{DeliverOn: []StatusRule{Status(410)}}, Result{Status: 410}, queue.StateDelivered, "", healthGood},
+		"410 is tried again":          {Policy{RetryOn: []StatusRule{StatusClass(4)}}, Result{Status: 410}, queue.StatePending, "status", healthBad},
 		"500":                         {Policy{}, Result{Status: 500}, queue.StatePending, "status", healthBad},
 		"1xx as the last word":        {Policy{}, Result{Status: 103}, queue.StatePending, "status", healthBad},
 		"dial error":                  {Policy{}, Result{Class: "dial"}, queue.StatePending, "dial", healthBad},

@@ -18,8 +18,9 @@ type sample struct {
 // pace says how many attempts may be under way at once: the configured number, less after an outage (slow start), and what the application
 // seems to bear if the policy leaves it to us. It is guarded by its destination's lock.
 type pace struct {
-	ramp    int       // most attempts at once during a slow start; 0 when it is over
-	doubled time.Time // when it last changed
+	ramp      int       // most attempts at once during a slow start; 0 when it is over
+	changed   time.Time // when it last did
+	good, bad int       // attempts that have ended since then
 
 	auto autoPace
 }
@@ -37,7 +38,7 @@ func (c *pace) limit(p *Policy) int {
 }
 
 // recover begins a slow start.
-func (c *pace) recover(now time.Time) { c.ramp, c.doubled = rampStart, now }
+func (c *pace) recover(now time.Time) { c.rampTo(rampStart, now) }
 
 // started notes that inFlight attempts are under way.
 func (c *pace) started(p *Policy, inFlight int, now time.Time) {
@@ -59,15 +60,22 @@ func (c *pace) finished(p *Policy, s sample, now time.Time) {
 	}
 }
 
-// climb doubles the ramp with the first success after each step of time, and halves it on a failure.
+// climb doubles the ramp with the first success after each step of time, and halves it when most attempts fail. A few that do say nothing of an application that bears the others.
 func (c *pace) climb(p *Policy, s sample, now time.Time) {
+	if s.health == healthBad {
+		c.bad++
+	} else {
+		c.good++
+	}
 	switch {
-	case s.health == healthBad:
-		c.ramp, c.doubled = max(rampStart, c.ramp/2), now
-	case now.Sub(c.doubled) >= rampStep:
-		c.ramp, c.doubled = c.ramp*2, now
+	case c.bad > max(1, c.good):
+		c.rampTo(max(rampStart, c.ramp/2), now)
+	case s.health == healthGood && now.Sub(c.changed) >= rampStep:
+		c.rampTo(c.ramp*2, now)
 		if c.ramp >= p.Concurrency {
 			c.ramp = 0
 		}
 	}
 }
+
+func (c *pace) rampTo(ramp int, now time.Time) { c.ramp, c.changed, c.good, c.bad = ramp, now, 0, 0 }

@@ -40,7 +40,8 @@ type Policy struct {
 	Breaker BreakerPolicy
 
 	// What follows from a status. By default 2xx is delivered, 410 is dead, and all others are tried again. If several rules match a status, the one
-	// with the fewest statuses counts; among equals DeadOn goes before DeliverOn, and that before RetryOn. A nil DeadOn stands for 410; an empty one for none.
+	// with the fewest statuses counts; among equals DeadOn goes before DeliverOn, and that before RetryOn. A nil DeadOn stands for 410, unless another rule says what follows from
+	// that; an empty one for none.
 	DeadOn    []StatusRule
 	DeliverOn []StatusRule
 	RetryOn   []StatusRule
@@ -98,7 +99,8 @@ func (p Policy) withDefaults() Policy {
 	if p.Retry.Backoff == nil {
 		p.Retry.Backoff = DefaultBackoff
 	}
-	if p.DeadOn == nil {
+	gone := func(r StatusRule) bool { return r.From <= 410 && 410 <= r.To }
+	if p.DeadOn == nil && !slices.ContainsFunc(slices.Concat(p.DeliverOn, p.RetryOn), gone) {
 		p.DeadOn = []StatusRule{Status(410)}
 	}
 	return p

@@ -146,7 +146,8 @@ type Failure struct {
 	Random     float64       // from [0, 1)
 }
 
-// Next says when the next attempt is due; false if there is none. An application's Retry-After can only lengthen the policy's own delay, up to its longest.
+// Next says when the next attempt is due; false if there is none. An application's Retry-After can only lengthen the policy's own delay, up to its longest, and not
+// beyond the time in which attempts are made.
 func (p RetryPolicy) Next(f Failure) (due time.Time, again bool) {
 	if p.MaxAttempts > 0 && f.Failed >= p.MaxAttempts {
 		return time.Time{}, false
@@ -156,12 +157,31 @@ func (p RetryPolicy) Next(f Failure) (due time.Time, again bool) {
 		return time.Time{}, false
 	}
 	longest, total := p.Backoff.Bounds()
-	delay = max(delay, min(f.RetryAfter, longest))
 	due = f.Now.Add(delay)
-	if total > 0 && due.After(f.Started.Add(total)) || p.MaxAge > 0 && due.After(f.Since.Add(p.MaxAge)) {
-		return time.Time{}, false
+	asked := f.Now.Add(min(f.RetryAfter, longest))
+	if last := p.last(f, total); !last.IsZero() {
+		if due.After(last) {
+			return time.Time{}, false
+		}
+		if asked.After(last) {
+			asked = last
+		}
+	}
+	if asked.After(due) {
+		due = asked
 	}
 	return due, true
+}
+
+// last is when the last attempt may be due; zero if nothing bounds it.
+func (p RetryPolicy) last(f Failure, total time.Duration) (last time.Time) {
+	if total > 0 {
+		last = f.Started.Add(total)
+	}
+	if end := f.Since.Add(p.MaxAge); p.MaxAge > 0 && (last.IsZero() || end.Before(last)) {
+		last = end
+	}
+	return last
 }
 
 // Validate reports the first thing that makes no sense.

@@ -130,6 +130,27 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// TestRetryAfterEndsNothing asks for more time than there is: the last attempt is made at the end of it.
+func TestRetryAfterEndsNothing(t *testing.T) {
+	began := time.Unix(1000, 0)
+	for name, test := range map[string]struct {
+		policy  RetryPolicy
+		elapsed time.Duration
+		want    time.Duration // after began; 0: dead
+	}{
+		"within":                {RetryPolicy{Backoff: Exponential{First: time.Second, Cap: time.Hour, Total: 3 * time.Hour}}, 0, time.Hour},
+		"beyond the total":      {RetryPolicy{Backoff: Exponential{First: time.Second, Cap: time.Hour, Total: 30 * time.Minute}}, 0, 30 * time.Minute},
+		"beyond the age":        {RetryPolicy{Backoff: Exponential{First: time.Second, Cap: time.Hour}, MaxAge: 20 * time.Minute}, 0, 20 * time.Minute},
+		"beyond both":           {RetryPolicy{Backoff: Exponential{First: time.Second, Cap: time.Hour, Total: 10 * time.Minute}, MaxAge: 20 * time.Minute}, 0, 10 * time.Minute},
+		"when there is no more": {RetryPolicy{Backoff: Exponential{First: time.Second, Cap: time.Hour, Total: 30 * time.Minute}}, 30 * time.Minute, 0},
+	} {
+		due, again := test.policy.Next(Failure{Failed: 1, Started: began, Since: began, Now: began.Add(test.elapsed), RetryAfter: 2 * time.Hour})
+		if again != (test.want > 0) || again && due.Sub(began) != test.want {
+			t.Errorf("%s: %s after, %v; want %s", name, due.Sub(began), again, test.want)
+		}
+	}
+}
+
 func TestFullJitterStaysWithinTheCeiling(t *testing.T) {
 	e := Exponential{First: 5 * time.Second, Cap: time.Hour}
 	for failed := 1; failed < 3000; failed++ {
