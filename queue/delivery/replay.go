@@ -128,25 +128,48 @@ func (e *Engine) EstimateReplay(ctx context.Context, r ReplayRequest) (ReplayEst
 		return ReplayEstimate{}, err
 	}
 	var estimate ReplayEstimate
-	inspector := e.Store.(queue.Inspector)
-	for p := (replayPosition{}); estimate.Events < maxEstimate; {
-		page, more, err := nextReplayPage(ctx, inspector, &r, p)
-		if err != nil {
-			if ctx.Err() != nil && estimate.Events > 0 {
-				return estimate, nil
-			}
-			return ReplayEstimate{}, fmt.Errorf("estimate of a replay: %w", err)
-		}
-		for _, event := range page {
-			estimate.add(r.plan(event.deliveries), event.deliveries)
-		}
-		if more == nil {
-			estimate.Complete = true
-			break
-		}
-		p = *more
+	err = e.eachOf(ctx, &r, func(deliveries []queue.Delivery) bool {
+		estimate.add(r.plan(deliveries), deliveries)
+		return estimate.Events < maxEstimate
+	})
+	switch {
+	case err == nil:
+		estimate.Complete = estimate.Events < maxEstimate
+	case ctx.Err() == nil || estimate.Events == 0:
+		return ReplayEstimate{}, fmt.Errorf("estimate of a replay: %w", err)
 	}
 	return estimate, nil
+}
+
+// eachOf calls fn with the deliveries of each event that a request names or that its filter lets through, until it returns false.
+func (e *Engine) eachOf(ctx context.Context, r *ReplayRequest, fn func([]queue.Delivery) bool) error {
+	inspector := e.Store.(queue.Inspector)
+	for _, id := range r.IDs {
+		deliveries, err := inspector.Deliveries(ctx, id)
+		if errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrDamaged) {
+			continue
+		}
+		if err != nil || !fn(deliveries) {
+			return err
+		}
+	}
+	if len(r.IDs) > 0 {
+		return nil
+	}
+	for f := r.Filter; ; {
+		page, err := inspector.Events(ctx, f)
+		if err != nil {
+			return err
+		}
+		for i := range page.Events {
+			if !fn(page.Events[i].Deliveries) {
+				return nil
+			}
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return nil
+		}
+	}
 }
 
 // Replays returns all replay jobs that are remembered, newest first.
@@ -192,6 +215,7 @@ func (e *Engine) checkReplay(r ReplayRequest) (ReplayRequest, error) {
 		f.Until = now
 	}
 	setDefault(&r.Rate, DefaultReplayRate)
+	r.IDs = slices.Compact(slices.Sorted(slices.Values(r.IDs)))
 	f.Cursor, f.Limit = "", replayPage
 	return r, nil
 }

@@ -16,67 +16,10 @@ import (
 // saveEvery is after how many deliveries put back a job's progress is stored: that many may be put back twice after a crash.
 const saveEvery = 20
 
-// replayPosition is a place in the events of a request.
-type replayPosition struct {
-	Cursor string   `json:"cursor,omitempty"` // of the present page
-	After  queue.ID `json:"after,omitempty"`  // the last event of it that was done; 0: none. Pages are newest first, so that it and those above it are done.
-	Index  int      `json:"index,omitempty"`  // of the next id, for requests by ids
-}
-
 // replayRecord is a job as it is stored.
 type replayRecord struct {
 	ReplayJob
 	Position replayPosition `json:"position"`
-}
-
-// replayEvent is an event of a page.
-type replayEvent struct {
-	id         queue.ID
-	gone       bool
-	deliveries []queue.Delivery
-	after      replayPosition // where the page goes on after it
-}
-
-// nextReplayPage returns the events at a position, and the position of the next page; nil at the end.
-func nextReplayPage(ctx context.Context, in queue.Inspector, r *ReplayRequest, p replayPosition) ([]replayEvent, *replayPosition, error) {
-	if len(r.IDs) > 0 {
-		return replayPageByID(ctx, in, r, p)
-	}
-	f := r.Filter
-	f.Cursor = p.Cursor
-	page, err := in.Events(ctx, f)
-	if err != nil {
-		return nil, nil, err
-	}
-	var events []replayEvent
-	for _, s := range page.Events {
-		id := s.Event.ID
-		if p.After != 0 && id >= p.After {
-			continue
-		}
-		events = append(events, replayEvent{id: id, deliveries: s.Deliveries, after: replayPosition{Cursor: p.Cursor, After: id}})
-	}
-	if page.Next == "" {
-		return events, nil, nil
-	}
-	return events, &replayPosition{Cursor: page.Next}, nil
-}
-
-func replayPageByID(ctx context.Context, in queue.Inspector, r *ReplayRequest, p replayPosition) ([]replayEvent, *replayPosition, error) {
-	end := min(p.Index+replayPage, len(r.IDs))
-	var events []replayEvent
-	for i := p.Index; i < end; i++ {
-		deliveries, err := in.Deliveries(ctx, r.IDs[i])
-		gone := errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrDamaged)
-		if err != nil && !gone {
-			return nil, nil, err
-		}
-		events = append(events, replayEvent{id: r.IDs[i], gone: gone, deliveries: deliveries, after: replayPosition{Index: i + 1}})
-	}
-	if end == len(r.IDs) {
-		return events, nil, nil
-	}
-	return events, &replayPosition{Index: end}, nil
 }
 
 // replayRun is a job that runs.
@@ -95,35 +38,22 @@ type replayRun struct {
 	unsaved int // deliveries put back since the record was stored
 }
 
-// run works the request off, page by page.
+// run works the request off, from the oldest event to the newest.
 func (j *replayRun) run() {
 	defer j.stop()
-	e := j.replays.engine
-	in := e.Store.(queue.Inspector)
-	request := &j.record.Request // never changes
-	for position := j.record.Position; ; {
-		var page []replayEvent
-		var more *replayPosition
-		if !j.try(func() (err error) {
-			page, more, err = nextReplayPage(j.ctx, in, request, position)
-			return err
-		}) {
+	for more := true; more; {
+		var ids []queue.ID
+		var ok bool
+		if ids, more, ok = j.ahead(); !ok {
 			return
 		}
-		for _, event := range page {
-			if !j.replay(event) {
+		for _, id := range ids {
+			if !j.replay(id) {
 				return
 			}
 		}
-		if more == nil {
-			j.replays.finish(j, ReplayDone)
-			return
-		}
-		position = *more
-		j.mu.Lock()
-		j.record.Position = position
-		j.mu.Unlock()
 	}
+	j.replays.finish(j, ReplayDone)
 }
 
 // try does something with the store until it works; false means that the job ends.
@@ -146,11 +76,16 @@ func (j *replayRun) try(do func() error) bool {
 }
 
 // replay puts the deliveries of an event back; false means that the job ends.
-func (j *replayRun) replay(event replayEvent) bool {
-	request := &j.record.Request
+func (j *replayRun) replay(id queue.ID) bool {
 	var steps []replayStep
-	if !event.gone {
-		steps = request.plan(event.deliveries)
+	if !j.try(func() error {
+		deliveries, err := j.replays.engine.Store.(queue.Inspector).Deliveries(j.ctx, id)
+		if err == nil {
+			steps = j.record.Request.plan(deliveries)
+		}
+		return unlessGone(err)
+	}) {
+		return false
 	}
 	replayed, underWay := 0, 0
 	for _, step := range steps {
@@ -159,7 +94,7 @@ func (j *replayRun) replay(event replayEvent) bool {
 		}
 		var end stepEnd
 		if !j.try(func() (err error) {
-			end, err = j.step(event.id, step)
+			end, err = j.step(id, step.destination)
 			return err
 		}) {
 			return false
@@ -171,21 +106,28 @@ func (j *replayRun) replay(event replayEvent) bool {
 			underWay++
 		}
 	}
-	return j.progress(event, replayed, underWay)
+	return j.progress(id, replayed, underWay)
 }
 
-// step puts one delivery back. The page with its event was read a while ago, so that it looks anew for what is under way.
-func (j *replayRun) step(id queue.ID, step replayStep) (stepEnd, error) {
-	e, key := j.replays.engine, step.orderKey
+// step puts the delivery to one destination back. Time may have passed since it was planned, so that it is planned anew.
+func (j *replayRun) step(id queue.ID, destination string) (stepEnd, error) {
+	e, request := j.replays.engine, &j.record.Request
 	deliveries, err := e.Store.(queue.Inspector).Deliveries(j.ctx, id)
 	if err != nil {
 		return stepGone, unlessGone(err)
 	}
+	steps := request.plan(deliveries)
+	i := slices.IndexFunc(steps, func(s replayStep) bool { return s.destination == destination })
+	if i < 0 {
+		return stepGone, nil
+	}
+	step := steps[i]
 	if step.underWay(deliveries) {
 		return stepUnderWay, nil
 	}
-	if step.destination == j.record.Request.ToDestination {
-		if t := e.target(step.destination); t != nil && t.OrderKey != nil {
+	key := step.orderKey
+	if destination == request.ToDestination {
+		if t := e.target(destination); t != nil && t.OrderKey != nil {
 			event, err := e.Store.(queue.Inspector).Event(j.ctx, id)
 			if err != nil {
 				return stepGone, unlessGone(err)
@@ -193,7 +135,7 @@ func (j *replayRun) step(id queue.ID, step replayStep) (stepEnd, error) {
 			key = t.OrderKey(event)
 		}
 	}
-	if err := e.Store.Replay(j.ctx, id, step.destination, key); err != nil {
+	if err := e.Store.Replay(j.ctx, id, destination, key); err != nil {
 		return stepGone, unlessGone(err)
 	}
 	for _, old := range step.cancel {
@@ -230,7 +172,7 @@ func (j *replayRun) throttle() bool {
 }
 
 // progress notes that an event is done, and stores that from time to time; false means that the job ends.
-func (j *replayRun) progress(event replayEvent, replayed, underWay int) bool {
+func (j *replayRun) progress(id queue.ID, replayed, underWay int) bool {
 	j.mu.Lock()
 	r := &j.record
 	r.Events++
@@ -239,7 +181,7 @@ func (j *replayRun) progress(event replayEvent, replayed, underWay int) bool {
 	if replayed == 0 {
 		r.Skipped++
 	}
-	r.Position = event.after
+	r.Position.Done = id
 	j.unsaved += max(1, replayed)
 	due := j.unsaved >= saveEvery
 	if due {

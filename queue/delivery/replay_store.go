@@ -19,13 +19,16 @@ const replayPrefix = "delivery/replay/"
 // replays are the replay jobs that run or are remembered.
 type replays struct {
 	engine *Engine
+	ahead  int // see replayAhead
 
 	mu   sync.Mutex
 	jobs map[string]*replayRun
 	last int64 // number of the newest id
 }
 
-func newReplays(e *Engine) *replays { return &replays{engine: e, jobs: map[string]*replayRun{}} }
+func newReplays(e *Engine) *replays {
+	return &replays{engine: e, ahead: replayAhead, jobs: map[string]*replayRun{}}
+}
 
 // create stores a new job and starts it.
 func (s *replays) create(ctx context.Context, r ReplayRequest, estimate ReplayEstimate) (ReplayJob, error) {
