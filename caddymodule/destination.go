@@ -203,6 +203,11 @@ func (d *Destination) provisionProxy(ctx caddy.Context) error {
 			handler.TransportRaw = merged.TransportRaw
 		}
 	}
+	if handler.Headers != nil {
+		if err := checkOwnHeaders(handler.Headers.Request); err != nil {
+			return fmt.Errorf("proxy: header_up: %w", err)
+		}
+	}
 	d.setHost(handler)
 	if handler.RequestBuffers == 0 {
 		handler.RequestBuffers = bodyAtOnce

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ var requestPlaceholder = regexp.MustCompile(`\{((?:webhook|http)\.[^{}]*)\}`)
 // ownHeaders are the gateway's word to the application: it deduplicates by one and verifies others.
 var ownHeaders = []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", "Webhook-Attempt"}
 
+// framing are the headers that say how long a request is.
+var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
+
 // checkHeaders refuses headers that cannot be sent, those that would replace the gateway's own, and placeholders that have no value where events are forwarded.
 func checkHeaders(ops *headers.HeaderOps) error {
 	if ops == nil {
@@ -39,10 +43,33 @@ func checkHeaders(ops *headers.HeaderOps) error {
 			return err
 		}
 	}
+	if err := checkOwnHeaders(ops); err != nil {
+		return err
+	}
 	for _, name := range sortedKeys(ops.Replace) {
 		for _, r := range ops.Replace[name] {
 			if err := checkHeaderText(name, r.Search, r.Replace); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkOwnHeaders refuses operations on the gateway's own headers.
+func checkOwnHeaders(ops *headers.HeaderOps) error {
+	if ops == nil {
+		return nil
+	}
+	for _, name := range slices.Concat(sortedKeys(ops.Set), sortedKeys(ops.Add), sortedKeys(ops.Replace)) {
+		if slices.Contains(ownHeaders, http.CanonicalHeaderKey(name)) {
+			return fmt.Errorf("header %s: is the gateway's own", name)
+		}
+	}
+	for _, pattern := range ops.Delete {
+		for _, own := range ownHeaders {
+			if found, err := path.Match(strings.ToLower(pattern), strings.ToLower(own)); found && err == nil {
+				return fmt.Errorf("header -%s: would take away %s, which is the gateway's own", pattern, own)
 			}
 		}
 	}
@@ -56,8 +83,8 @@ func checkHeader(name string, values []string) error {
 	if err := checkHeaderName(name); err != nil {
 		return err
 	}
-	if slices.Contains(ownHeaders, http.CanonicalHeaderKey(name)) {
-		return fmt.Errorf("header %s: is the gateway's own", name)
+	if slices.Contains(framing, http.CanonicalHeaderKey(name)) {
+		return fmt.Errorf("header %s: follows from the body", name)
 	}
 	if slices.ContainsFunc(values, func(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }) {
 		return fmt.Errorf("header %s: its value has a line break or another control character", name)

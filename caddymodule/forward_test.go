@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/delivery"
 	"github.com/sluice-webhooks/sluice/queue/reopen"
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
@@ -355,6 +357,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 		"no header":                {serve: answering("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), class: "protocol"},
 		"large header":             {serve: answering("HTTP/1.1 200 OK\r\nX-Large: " + strings.Repeat("x", 11<<20) + "\r\n\r\n"), class: "protocol"},
 		"status below 100":         {serve: answering("HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"), class: "protocol"},
+		"status of nothing":        {serve: answering("HTTP/1.1 000 Odd\r\nContent-Length: 2\r\n\r\nok"), class: "protocol"},
 		"another protocol":         {serve: answering("HTTP/1.1 101 Switching Protocols\r\n\r\n"), class: "protocol"},
 		"plain text on a TLS port": {serve: answering("HTTP/1.1 400 Bad Request\r\n\r\n"), class: "tls"},
 	} {
@@ -373,6 +376,29 @@ func TestFailuresAreToldApart(t *testing.T) {
 				t.Errorf("got %+v, want class %s", attempts, c.class)
 			}
 		})
+	}
+}
+
+// TestCutAttemptIsNoAnswer ends an attempt from our side: what reverse_proxy says then is not what the application said, whatever the policy makes of it.
+func TestCutAttemptIsNoAnswer(t *testing.T) {
+	asked := make(chan struct{})
+	app := startApplication(t, func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	startGateway(t, "destination d {\n to "+app.URL+"\n deliver_on 4xx\n}", "webhook stripe {\n secret "+testSecret+"\n forward d\n}")
+	running, err := activeApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	result := running.Destinations["d"].Forward(ctx, &delivery.Try{Event: &queue.Event{Source: "stripe", Method: http.MethodPost, URL: "/"}, At: time.Now(), Attempt: 1})
+	if result.Class == "" || result.Status != 0 {
+		t.Errorf("%+v, want that there was no answer", result)
 	}
 }
 

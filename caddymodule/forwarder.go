@@ -85,7 +85,7 @@ func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message,
 	}
 	m.url = withQuery(d.target, query)
 	if err := d.address(ctx, try, f, format, &m); err != nil {
-		return nil, delivery.Result{Class: delivery.ClassInternal, Error: err.Error()}
+		return nil, delivery.Result{Class: delivery.ClassInternal, Error: err.Error(), Unreached: true}
 	}
 	return &m, delivery.Result{}
 }
@@ -116,6 +116,9 @@ func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward
 	return d.auth.authorize(ctx, try.At, h)
 }
 
+// statusCut is the answer of a reverse_proxy whose request was cancelled.
+const statusCut = 499
+
 // send runs the message through reverse_proxy and reads the outcome.
 func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, answer *recorder) delivery.Result {
 	phases := new(connectPhases)
@@ -124,6 +127,9 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 	err := checkSendable(req)
 	if err == nil {
 		err = d.roundTrip(answer, req)
+	}
+	if err == nil && answer.status == statusCut && errors.Is(ctx.Err(), context.Canceled) {
+		answer.status, err = 0, ctx.Err()
 	}
 	if err == nil && answer.status == 0 {
 		err = errNoFinalStatus
@@ -231,6 +237,7 @@ type recorder struct {
 	body   bytes.Buffer
 	keep   int
 	read   int
+	below  bool // a status below 200 was given
 	enough bool // the body was cut by us
 	cut    bool // the body was cut by the application
 }
@@ -240,13 +247,15 @@ func newRecorder(keep int) *recorder { return &recorder{header: make(http.Header
 func (w *recorder) Header() http.Header { return w.header }
 
 func (w *recorder) WriteHeader(status int) {
-	if status >= 200 && w.status == 0 { // 1xx are not the answer
+	if status < 200 { // 1xx are not the answer, and what is less is none
+		w.below = true
+	} else if w.status == 0 {
 		w.status = status
 	}
 }
 
 func (w *recorder) Write(p []byte) (int, error) {
-	if w.status == 0 {
+	if w.status == 0 && !w.below {
 		w.status = http.StatusOK
 	}
 	w.read += len(p)

@@ -49,6 +49,10 @@ func TestConfigurationErrorsInJSON(t *testing.T) {
 
 		"address":               {`{"destinations": {"b": {"to": ["/hooks"]}}}`, nil, `destination b: to "/hooks": want a URL`},
 		"upstream":              {`{"destinations": {"b": {"to": ["ftp://a"]}}}`, nil, "unsupported URL scheme ftp://"},
+		"own header removed":    {`{"destinations": {"b": {"to": ["http://a"], "headers": {"delete": ["webhook-*"]}}}}`, nil, "destination b: header -webhook-*: would take away Webhook-Id"},
+		"own header replaced":   {`{"destinations": {"b": {"to": ["http://a"], "headers": {"replace": {"webhook-id": [{"search": "x"}]}}}}}`, nil, "destination b: header webhook-id: is the gateway's own"},
+		"own header in proxy":   {`{"destinations": {"b": {"to": ["http://a"], "proxy": {"headers": {"request": {"set": {"Webhook-Id": ["x"]}}}}}}}`, nil, "destination b: proxy: header_up: header Webhook-Id: is the gateway's own"},
+		"length of the body":    {`{"destinations": {"b": {"to": ["http://a"], "headers": {"set": {"Content-Length": ["3"]}}}}}`, nil, "destination b: header Content-Length: follows from the body"},
 		"own header":            {`{"destinations": {"b": {"to": ["http://a"], "headers": {"add": {"webhook-id": ["x"]}}}}}`, nil, "destination b: header webhook-id: is the gateway's own"},
 		"mask":                  {`{}`, []string{`{"provider": "none", "unsigned_ok": true, "mask": ["json:a"]}`}, "want the path alone: a"},
 		"addresses":             {`{"destinations": {"a": {"to": ["app:9000"]}, "b": {"to": [":9000"]}, "c": {"to": ["unix//run/app.sock"]}, "d": {"to": ["app"]}, "e": {"to": ["[::1]:80"]}, "f": {"to": ["h2c://app:80"]}, "g": {"to": ["unix+h2c//run/app.sock"]}}}`, nil, ""},
