@@ -31,7 +31,7 @@ type Store struct {
 	logger *zap.Logger
 
 	wake   chan string
-	failed chan struct{} // has an element while the manager has a failure to look at
+	failed chan queue.Store // a store that has failed, for the manager to look at
 	quit   chan struct{}
 	done   chan struct{} // closed when Close is through
 	wg     sync.WaitGroup
@@ -65,7 +65,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		open: o.Open, after: o.After, logger: o.Logger,
-		wake: make(chan string, 1024), failed: make(chan struct{}, 1), quit: make(chan struct{}),
+		wake: make(chan string, 1024), failed: make(chan queue.Store, 1), quit: make(chan struct{}),
 		done: make(chan struct{}),
 	}
 	s.adopt(inner)
@@ -131,22 +131,23 @@ func (s *Store) notify(name string) {
 // manage replaces the store whenever it has failed.
 func (s *Store) manage() {
 	for {
+		var old queue.Store
 		select {
 		case <-s.quit:
 			return
-		case <-s.failed:
+		case old = <-s.failed:
 		}
 		s.mu.Lock()
-		old := s.inner
+		if s.inner != old { // two callers have told of one failure
+			s.mu.Unlock()
+			continue
+		}
 		s.inner = nil
 		if s.drop != nil {
 			close(s.drop)
 			s.drop = nil
 		}
 		s.mu.Unlock()
-		if old == nil {
-			continue
-		}
 		s.logger.Error("store has failed: closing it to open it anew")
 		if err := old.Close(); err != nil {
 			s.logger.Warn("closing the store that failed", zap.Error(err))
@@ -231,7 +232,7 @@ func (s *Store) report(inner queue.Store) {
 		return
 	}
 	select {
-	case s.failed <- struct{}{}:
+	case s.failed <- inner:
 	default:
 	}
 }
