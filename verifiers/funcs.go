@@ -7,10 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"hash"
 	"hash/crc32"
-	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -132,8 +130,7 @@ func xmlValue(doc, path string) (string, bool) {
 			}
 			depth++
 			if matched == len(want) && depth == len(want) {
-				text, err := xmlText(dec)
-				return text, err == nil
+				return xmlText(dec, depth)
 			}
 		case xml.EndElement:
 			depth--
@@ -142,19 +139,19 @@ func xmlValue(doc, path string) (string, bool) {
 	}
 }
 
-// xmlText collects the text up to the end of the current element.
-func xmlText(dec *xml.Decoder) (string, error) {
+// xmlText collects the text up to the end of the current element, in which so many are open.
+func xmlText(dec *xml.Decoder, depth int) (string, bool) {
 	var b strings.Builder
-	for depth := 1; depth > 0; {
+	for end := depth - 1; depth > end; {
 		tok, err := dec.Token()
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return "", err
+			return "", false
 		}
 		switch t := tok.(type) {
 		case xml.StartElement:
+			if depth == maxXMLDepth {
+				return "", false
+			}
 			depth++
 		case xml.EndElement:
 			depth--
@@ -162,5 +159,5 @@ func xmlText(dec *xml.Decoder) (string, error) {
 			b.Write(t)
 		}
 	}
-	return strings.TrimSpace(b.String()), nil
+	return strings.TrimSpace(b.String()), true
 }

@@ -147,7 +147,7 @@ func TestXML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, doc := range []string{"", "<a>", "<a><b>", "not xml", strings.Repeat("<a>", 100000), `<!DOCTYPE a [<!ENTITY x "y">]><a><b>&x;</b></a>`} {
+	for _, doc := range []string{"", "<a>", "<a><b>", "not xml", strings.Repeat("<a>", 100000), "<a><b>" + strings.Repeat("<c>", 63) + "deep" + strings.Repeat("</c>", 63) + "</b></a>", `<!DOCTYPE a [<!ENTITY x "y">]><a><b>&x;</b></a>`} {
 		if got := e.Eval(sample(doc)); got != "" {
 			t.Errorf("%.40s: %q", doc, got)
 		}

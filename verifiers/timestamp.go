@@ -158,12 +158,12 @@ func (p *Provider) tolerate(arrived, signed time.Time) error {
 	if signed.IsZero() || p.spec.Timestamp.Unsigned {
 		return nil
 	}
-	age := arrived.Sub(signed)
+	age, ahead := arrived.Sub(signed), signed.Sub(arrived) // each ends at the longest duration, which has no negative
 	switch {
 	case p.ts.past >= 0 && age > p.ts.past.Std():
 		return fmt.Errorf("%w: signed %s before arrival, %s allowed", ErrStale, age.Round(time.Second), p.ts.past)
-	case p.ts.future >= 0 && -age > p.ts.future.Std():
-		return fmt.Errorf("%w: signed %s after arrival, %s allowed", ErrStale, (-age).Round(time.Second), p.ts.future)
+	case p.ts.future >= 0 && ahead > p.ts.future.Std():
+		return fmt.Errorf("%w: signed %s after arrival, %s allowed", ErrStale, ahead.Round(time.Second), p.ts.future)
 	}
 	return nil
 }
