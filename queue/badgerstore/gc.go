@@ -21,35 +21,76 @@ const (
 	gcBudget  = 20 * time.Second // how long one call of Maintain goes on starting to rewrite files
 )
 
-// collect gives the space of pruned events back.
+// collect gives the space of pruned events and of deleted metadata back.
 func (s *Store) collect(ctx context.Context, pruned int) error {
-	if len(s.scrubber.broken) == 0 && s.garbage >= gcLeast*s.o.ValueLogFileSize && s.garbage*gcPart >= dirSize(s.dir) {
-		if err := s.db.Flatten(1); err != nil {
-			return fmt.Errorf("compact: %w", err)
+	garbage, newest := s.garbage+s.metaGarbage, s.lastTable()
+	written := newest > s.newest
+	s.newest = newest
+	if len(s.scrubber.broken) == 0 && garbage >= gcLeast*s.o.ValueLogFileSize && garbage*gcPart >= dirSize(s.dir) {
+		if err := s.compact(ctx, written); err != nil {
+			return err
 		}
-		if err := s.sweepEvents(ctx); err != nil {
-			return fmt.Errorf("delete again what came back: %w", err)
-		}
-		s.garbage = 0
-		s.collecting = true
 	}
-	if pruned > 0 {
-		s.work.pruned.Add(uint64(pruned))
-		s.collecting = true
-	}
-	for until := s.clock().Add(gcBudget); s.collecting && !s.clock().After(until); {
+	s.work.pruned.Add(uint64(pruned))
+	for until := s.clock().Add(gcBudget); !s.clock().After(until); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		err := s.collectFile()
 		if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
-			s.collecting = false
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("collect value log: %w", err)
 		}
 		s.work.collected.Add(1)
+	}
+	return nil
+}
+
+// compact has the deletions meet what they delete. They may all be in the memtable still, which has room for those of gigabytes of payloads: if it has not become a table since the last
+// call, which written says, it is filled up, and the next call finds them in one.
+func (s *Store) compact(ctx context.Context, written bool) error {
+	levels := 0
+	for _, l := range s.db.Levels() {
+		levels += min(l.NumTables, 1)
+	}
+	if levels < 2 || !written {
+		return s.fillMemtable(ctx)
+	}
+	if err := s.db.Flatten(1); err != nil {
+		return fmt.Errorf("compact: %w", err)
+	}
+	if err := s.sweepEvents(ctx); err != nil {
+		return fmt.Errorf("delete again what came back: %w", err)
+	}
+	s.garbage, s.metaGarbage, s.newest = 0, 0, s.lastTable()
+	return nil
+}
+
+// lastTable is the number of the newest table, 0 if there is none.
+func (s *Store) lastTable() uint64 {
+	numbers := s.tableNumbers()
+	if len(numbers) == 0 {
+		return 0
+	}
+	return numbers[len(numbers)-1]
+}
+
+// fillMemtable writes deletions of rows that never were until the memtable is full and becomes a table.
+func (s *Store) fillMemtable(ctx context.Context) error {
+	const step = 256
+	for row := int64(0); row*maxMetaKey < s.o.MemTableSize; {
+		o := &op{done: make(chan error, 1)}
+		for range step {
+			key := key8(tabPadding, uint64(row))
+			o.del(append(key, make([]byte, maxMetaKey-len(key))...))
+			row++
+		}
+		s.applier.push(o)
+		if err := waitFor(ctx, o.done); err != nil {
+			return fmt.Errorf("fill the memtable: %w", err)
+		}
 	}
 	return nil
 }

@@ -111,6 +111,7 @@ func (s *Store) sweepMeta(ctx context.Context) (err error) {
 	defer sn.guard(&err)
 	o := &op{done: make(chan error, 1)}
 	waiting := 0
+	s.metaGarbage = 0
 	it := sn.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tabUser}, AllVersions: true})
 	defer it.Close()
 	for it.Rewind(); it.Valid() && len(o.muts) < pruneStep; {
@@ -123,7 +124,9 @@ func (s *Store) sweepMeta(ctx context.Context) (err error) {
 		}) == nil
 		versions := 0
 		for ; it.Valid() && string(it.Item().Key()) == string(key); it.Next() {
-			versions++
+			if versions++; versions > 1 {
+				s.metaGarbage += it.Item().EstimatedSize()
+			}
 		}
 		switch {
 		case buried && versions == 1:

@@ -21,6 +21,7 @@ const (
 	tabMeta      = 'M' // name: the store's own bookkeeping
 	tabUser      = 'U' // key: what queue.Metadata keeps
 	tabFilter    = 'F' // bucket, row: the Bloom filter of a bucket's claims (claim_filter_rows.go); follows from them
+	tabPadding   = '-' // only deletions, of rows that never were (gc.go)
 	tabZone      = 'Z' // kind, zone, ...: what occurs in each 4096 consecutive events (zone.go); follows from them, and older versions ignore it
 )
 

@@ -59,6 +59,34 @@ func TestSpaceComesBack(t *testing.T) {
 	}
 }
 
+// TestSpaceOfMetadataComesBack puts large values beside the queue and deletes them, as a quarantine does.
+func TestSpaceOfMetadataComesBack(t *testing.T) {
+	t.Parallel()
+	clock, dir := queuetest.NewClock(), t.TempDir()
+	s := openSmall(t, dir, clock)
+	defer func() { mustClose(t, s) }()
+	empty := dirSize(dir)
+	put := func(value []byte) {
+		t.Helper()
+		for i := range 400 {
+			if err := s.PutMeta(t.Context(), fmt.Sprintf("quarantine/%03d", i), value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(make([]byte, 60<<10))
+	full := dirSize(dir)
+	put(nil)
+	mustClose(t, s) // it need not be remembered by whoever deleted it
+	s = openSmall(t, dir, clock)
+	for range 15 {
+		maintain(t, s, queue.Retention{})
+	}
+	if left := dirSize(dir); left-empty > (full-empty)/3 {
+		t.Errorf("%.1f MiB, %.1f with all of it and %.1f before; %s", mib(left), mib(full), mib(empty), breakdown(dir))
+	}
+}
+
 // breakdown says which files take the space.
 func breakdown(dir string) string {
 	sizes := map[string]int64{}

@@ -84,9 +84,10 @@ type Store struct {
 
 	maintaining sync.Mutex // of what follows
 	hand        stragglerHand
-	garbage     int64 // bytes of the events pruned since the tree was last compacted as a whole, about
+	garbage     int64  // bytes of the events pruned since the tree was last compacted as a whole, about
+	newest      uint64 // number of the newest table at the last collect
+	metaGarbage int64  // bytes of older versions of metadata that are still in the tree
 	scrubber    scrubber
-	collecting  bool // the value log may have files worth rewriting
 
 	work        work
 	newestTable uint64 // that the manifest named when the store was opened
