@@ -34,7 +34,7 @@ func (s *Store) Check(ctx context.Context) (*Report, error) {
 }
 
 // CheckDir reads every file of a store that nobody has open and changes none of them. Errors: [ErrNoStore], [ErrKey], one that says who has it open.
-func CheckDir(ctx context.Context, dir string, o Options) (*Report, error) {
+func CheckDir(ctx context.Context, dir string, o Options) (report *Report, err error) {
 	if _, err := o.keepSizes(dir); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
@@ -45,8 +45,8 @@ func CheckDir(ctx context.Context, dir string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
-	defer lock.leave()
-	report := &Report{Dir: dir, At: o.Clock().UTC(), Encrypted: len(o.EncryptionKey) > 0}
+	defer func() { err = errors.Join(err, lock.leave()) }()
+	report = &Report{Dir: dir, At: o.Clock().UTC(), Encrypted: len(o.EncryptionKey) > 0}
 	db, err := openRawDB(filepath.Join(dir, "db"), o.EncryptionKey, report)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", dir, err)

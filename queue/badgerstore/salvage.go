@@ -46,7 +46,7 @@ const maxLost = 10_000
 // takes each file for itself, whatever is wrong with the others, and changes none of them. to is a directory that is empty or does not exist. o.EncryptionKey is
 // that of the old store, key the one of the new, which may be another one or none. Deliveries whose state cannot be read are pending in the new store. When the disk has too little room
 // it stops before it is full; what was begun stays marked as incomplete. Errors: [ErrNoStore], [ErrKey], [queue.ErrFull].
-func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*SalvageReport, error) {
+func Salvage(ctx context.Context, from, to string, key []byte, o Options) (report *SalvageReport, err error) {
 	target := o // the new store's files have sizes of their own
 	if err := o.setDefaults(); err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
@@ -55,7 +55,7 @@ func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*Salv
 	if err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
-	defer source.leave()
+	defer func() { err = errors.Join(err, source.leave()) }()
 	v := &salvage{ctx: ctx, from: from, report: &SalvageReport{To: to, Lost: []LostEvent{}}}
 	v.report.Source = Report{Dir: from, At: o.Clock().UTC(), Encrypted: len(o.EncryptionKey) > 0}
 	if v.db, err = openRaw(filepath.Join(from, "db"), o.EncryptionKey, true, &v.report.Source); err != nil {
@@ -66,7 +66,7 @@ func Salvage(ctx context.Context, from, to string, key []byte, o Options) (*Salv
 	if err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
-	defer lock.release(false)
+	defer func() { err = errors.Join(err, lock.release(false)) }()
 	target.EncryptionKey = key
 	if err := errors.Join(target.fitDisk(to), target.setDefaults()); err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
