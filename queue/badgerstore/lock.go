@@ -107,11 +107,10 @@ func (l *storeLock) write(crashes int) error {
 }
 
 func (l *storeLock) replace(content []byte) error {
-	if err := l.file.Truncate(0); err != nil {
+	if _, err := l.file.WriteAt(content, 0); err != nil { // first, so that it needs no room that a full disk does not have
 		return err
 	}
-	_, err := l.file.WriteAt(content, 0)
-	return err
+	return l.file.Truncate(int64(len(content)))
 }
 
 // lockHolder returns the process of which a lock tells.
