@@ -20,7 +20,11 @@ func (v *verdict) print(out *screen) {
 			if e.Subject != "" {
 				out.printf(" about %s", printable(e.Subject))
 			}
-			if e.DedupKey != e.EventID {
+			switch e.DedupKey {
+			case e.EventID:
+			case "":
+				out.printf(", never taken for a duplicate")
+			default:
 				out.printf(", dedup key %s", printable(e.DedupKey))
 			}
 			out.printf("\n")

@@ -53,9 +53,10 @@ func (h *Handler) claimKey(e *queue.NewEvent, req *verifiers.Request, id verifie
 	element.Body = e.Body
 	key := h.rules.dedupBy.EventKey(&element)
 	isElement := id.Body != nil
+	shared := !key.Whole || isElement && !key.OfBody // other events may have the same
 	switch {
-	case key.Value == "":
-	case !key.Whole, isElement && !key.OfBody: // other events may have the same
+	case key.Value == "", shared && id.DedupKey == "":
+	case shared:
 		e.DedupKey = key.With(id.DedupKey)
 	default:
 		e.DedupKey = key.Value

@@ -27,7 +27,7 @@ func (h *Handler) spec() (*verifiers.Spec, error) {
 
 // takeID lets what an operator says is the id of an event tell duplicates, signed or not. Of the catalogue's ids, those that are not signed do so together with the body.
 func takeID(spec, own *verifiers.Spec) *verifiers.Spec {
-	if own.Event.ID != "" && spec.Dedup.Key == "" {
+	if own.Event.ID != "" && (spec.Dedup.Key == "" || spec.Dedup.Whole && own.Dedup.Key == "") {
 		spec.Dedup.Key = own.Event.ID
 	}
 	return spec

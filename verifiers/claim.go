@@ -6,9 +6,20 @@ import (
 	"slices"
 )
 
-// dedupKey is the key of an event for which none is laid down: its id. One that stands where nothing is signed is no more than a claim: whoever has a single genuine
+// dedupKey is the key of an event: the one that is laid down, else its id.
+func (p *Provider) dedupKey(a *attempt, e *eventExprs, id string) string {
+	if p.spec.Dedup.Whole && e.dedup != nil {
+		return bounded(e.dedup.evalWhole(a))
+	}
+	if key := bounded(e.dedup.eval(a)); key != "" {
+		return key
+	}
+	return p.idKey(a, e.id, id)
+}
+
+// idKey is the key of an event for which none is laid down: its id. One that stands where nothing is signed is no more than a claim: whoever has a single genuine
 // body could send it under the ids of other events, which would be taken for its duplicates and never be stored. So such a key says what the body is as well.
-func (p *Provider) dedupKey(a *attempt, id *Expr, value string) string {
+func (p *Provider) idKey(a *attempt, id *Expr, value string) string {
 	if !p.bindsBody() || !p.readsUnsigned(a, id) {
 		return value
 	}

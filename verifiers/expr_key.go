@@ -22,6 +22,17 @@ func (e Expr) EventKey(r *Request) EventKey {
 	return EventKey{}
 }
 
+// evalWhole is eval, but a composite counts only if each of its places has a value.
+func (e *Expr) evalWhole(a *attempt) string {
+	missing := func(t term) bool { return t.value(a) == "" }
+	for _, terms := range e.alternatives {
+		if !slices.ContainsFunc(terms, missing) {
+			return evalTerms(terms, a)
+		}
+	}
+	return ""
+}
+
 // With returns the key's value with another value, in a form that no expression makes of two others.
 func (k EventKey) With(other string) string {
 	return k.Value + "|" + compositeEscaper.Replace(other)

@@ -65,6 +65,9 @@ func (p *Provider) compileEvent() error {
 	if p.event, err = p.parseEvent("event", p.spec.Event, "dedup.key", p.spec.Dedup.Key); err != nil {
 		return err
 	}
+	if p.event.dedup == nil && p.spec.Dedup.Whole {
+		return fieldError("dedup.whole", "expected a key that it is about")
+	}
 	b := p.spec.Batch
 	if b == nil {
 		return nil
@@ -178,7 +181,7 @@ const maxIdentityText = 512
 
 func (e *eventExprs) identity(a *attempt) Identity {
 	id := Identity{
-		EventID: bounded(e.id.eval(a)), Type: bounded(e.kind.eval(a)), Subject: bounded(e.subject.eval(a)), DedupKey: bounded(e.dedup.eval(a)),
+		EventID: bounded(e.id.eval(a)), Type: bounded(e.kind.eval(a)), Subject: bounded(e.subject.eval(a)),
 	}
 	if id.EventID == "" {
 		body := a.r.Body
@@ -188,9 +191,7 @@ func (e *eventExprs) identity(a *attempt) Identity {
 		sum := sha256.Sum256(body)
 		id.EventID = hex.EncodeToString(sum[:])
 	}
-	if id.DedupKey == "" {
-		id.DedupKey = a.p.dedupKey(a, e.id, id.EventID)
-	}
+	id.DedupKey = a.p.dedupKey(a, e, id.EventID)
 	if id.Type == "" {
 		id.Type = e.defaultType
 	}

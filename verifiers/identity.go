@@ -23,6 +23,6 @@ type Identity struct {
 	Type     string
 	Time     time.Time // zero if unknown
 	Subject  string
-	DedupKey string // never empty
+	DedupKey string // empty: nothing tells a retry from a new event (see Dedup.Whole)
 	Body     []byte // the element, when a batch was split; nil: the request's body
 }

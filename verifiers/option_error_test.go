@@ -13,7 +13,7 @@ import (
 func checkOptionError(t *testing.T, err error) {
 	t.Helper()
 	// What only the catalogue and JSON can set.
-	others := []string{"scheme", "custom", "algorithm_by.", "signature.in", "signature.ecdsa", "checks[", "dedup.key", "deadline", "handshakes[", "jwt.jku", "key_source", "event.time_unit"}
+	others := []string{"scheme", "custom", "algorithm_by.", "signature.in", "signature.ecdsa", "checks[", "dedup.", "deadline", "handshakes[", "jwt.jku", "key_source", "event.time_unit"}
 	var field *verifiers.FieldError
 	if !errors.As(err, &field) || slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(field.Field, o) }) {
 		return

@@ -181,11 +181,15 @@ func (s source) urlValue(a *attempt) string {
 	}
 }
 
-// jsonValue reads a path: strings unescaped, numbers as they are written, objects and arrays as they are, null as nothing.
+// jsonValue reads a path: strings unescaped, numbers as they are written, objects and arrays as they are, null as nothing. A path that fans out has no value where
+// no element has one.
 func jsonValue(body []byte, path string) string {
 	v := getJSON(body, path)
-	if v.Type == gjson.Number {
+	switch {
+	case v.Type == gjson.Number:
 		return v.Raw
+	case v.Raw == "[]" && strings.Contains(path, "#"):
+		return ""
 	}
 	return v.String()
 }

@@ -150,6 +150,9 @@ type Dedup struct {
 	// Key is an expression; several terms make a composite key. Default: the event's ID, with the hash of the body where the ID is read from a header or a query
 	// that the signature does not cover. A Key is taken as it is.
 	Key string `json:"key,omitempty" yaml:"key"`
+	// Whole says that Key (of a Batch its Dedup) counts only where every place that it reads has a value: the first of its alternatives for which that holds.
+	// A delivery without one carries nothing that tells a retry from a new event, and is never taken for a duplicate.
+	Whole bool `json:"whole,omitempty" yaml:"whole"`
 	// Off says that deliveries carry nothing that tells a retry from a new event: none is ever taken for a duplicate.
 	Off bool `json:"off,omitempty" yaml:"off"`
 	// Window is for how long a key is remembered. Default: the provider's retry horizon, or 72 h where that is unknown or shorter than 24 h.

@@ -142,6 +142,7 @@ func TestCompileErrors(t *testing.T) {
 		"event.id":            hmac(func(s *verifiers.Spec) { s.Event.ID = "cookie:x" }),
 		"event.time_unit":     hmac(func(s *verifiers.Spec) { s.Event.TimeUnit = "weeks" }),
 		"dedup.key":           hmac(func(s *verifiers.Spec) { s.Dedup.Key = "cookie:x" }),
+		"dedup.whole":         hmac(func(s *verifiers.Spec) { s.Dedup.Whole = true }),
 		"batch.elements":      hmac(func(s *verifiers.Spec) { s.Batch = &verifiers.Batch{} }),
 		"ack.status":          hmac(func(s *verifiers.Spec) { s.Ack.Status = 302 }),
 		"ack.body":            hmac(func(s *verifiers.Spec) { s.Ack.Empty, s.Ack.Body = true, "ok" }),

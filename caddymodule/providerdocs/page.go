@@ -190,7 +190,11 @@ func (p *provider) dedupFact() string {
 	default:
 		return "by id, for " + span(d.Window)
 	}
-	return "by " + code(key) + ", for " + span(d.Window)
+	text := "by " + code(key) + ", for " + span(d.Window)
+	if d.Whole {
+		text += "; what lacks a part of it is never taken for one"
+	}
+	return text
 }
 
 func (p *provider) answerFact() string {
