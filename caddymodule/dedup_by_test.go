@@ -49,3 +49,33 @@ func TestDedupByKeepsEventsApart(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingTellsARetry sends the same bodies twice, of which some have what tells a retry from a new event.
+func TestNothingTellsARetry(t *testing.T) {
+	const (
+		commit = `{"event":{"action":"update"},"updatedRefs":[{"newSha":"1"}]}`
+		config = `{"event":{"action":"update"},"repo":{"private":true}}`
+	)
+	for name, c := range map[string]struct {
+		options string
+		stored  int
+	}{
+		"the provider's key":         {"", 3},
+		"a key that only some have":  {"dedup by json:repo.private header:X-None", 3},
+		"a key that the others have": {"dedup by json:repo.private", 2},
+		"an id of the operator's":    {"event_id json:event.action", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := startGateway(t, "", "webhook huggingface {\n secret sesame\n "+c.options+"\n}")
+			for _, body := range []string{commit, config, commit, config} {
+				if resp, answer := g.do(http.MethodPost, "/", http.Header{"X-Webhook-Secret": {"sesame"}}, body); resp.StatusCode != http.StatusOK {
+					t.Fatalf("%d %s", resp.StatusCode, answer)
+				}
+			}
+			page, err := runningStore(t).Events(t.Context(), queue.Filter{})
+			if err != nil || len(page.Events) != c.stored {
+				t.Errorf("%d events are stored, want %d (%v)", len(page.Events), c.stored, err)
+			}
+		})
+	}
+}
