@@ -221,6 +221,12 @@ func showRefused(cmd *cobra.Command, client *adminClient, path string) error {
 		printField(s, "client", r.ClientIP)
 		printField(s, "error", r.Error)
 		printField(s, "size", humanize.IBytes(uint64(max(0, r.Size))))
+		switch {
+		case r.NoHeader:
+			printField(s, "cut", "its headers were too large to keep: it cannot be released")
+		case r.NoBody:
+			printField(s, "cut", "its body was too large to keep: it cannot be released")
+		}
 		for _, f := range r.Findings {
 			mark := s.paint(yellow, "perhaps")
 			if f.Proved {

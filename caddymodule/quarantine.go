@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,7 +24,9 @@ const (
 	quarantineBurst   = 50
 	quarantineWaiting = 64
 	quarantineChunk   = 60 << 10 // of a body in one entry of the store's metadata
+	quarantineAddress = 1000     // bytes of an address whose rest is cut
 	quarantineSweep   = 10 * time.Minute
+	quarantineOrphans = 50 // requests whose left-over bodies one sweep removes
 
 	metaQuarantine     = "quarantine/request/"
 	metaQuarantineBody = "quarantine/body/"
@@ -48,6 +49,7 @@ type refusedRequest struct {
 	Error    string      `json:"error"`
 	Size     int         `json:"size"` // of the body in bytes
 	NoBody   bool        `json:"no_body,omitempty"`
+	NoHeader bool        `json:"no_header,omitempty"` // its address and headers were too large: they are cut, and it has no body either
 
 	// Token is of a source whose address has one: the address is kept without it.
 	Token *tokenEvidence `json:"token,omitempty"`
@@ -72,11 +74,14 @@ type quarantine struct {
 	waiting  chan *refusedRequest
 	wg       sync.WaitGroup
 
-	mu     sync.Mutex
-	index  []quarantineEntry // oldest first
-	bytes  int
-	loaded bool
-	last   int64 // of the ids, so that they increase
+	storing sync.Mutex // held while a request is put into the store and not yet in the index, taken before mu
+
+	mu       sync.Mutex
+	index    []quarantineEntry // oldest first
+	bytes    int
+	loaded   bool
+	searched bool  // no body in the store is without its request
+	last     int64 // of the ids, so that they increase
 }
 
 type quarantineEntry struct {
@@ -142,8 +147,9 @@ func (h *Handler) quarantineRequest(req *verifiers.Request, f *failure) {
 }
 
 func (q *quarantine) run() {
-	sweep := time.NewTicker(quarantineSweep)
-	defer sweep.Stop()
+	ticker := time.NewTicker(quarantineSweep)
+	defer ticker.Stop()
+	q.sweep()
 	for {
 		select {
 		case r, open := <-q.waiting:
@@ -153,95 +159,15 @@ func (q *quarantine) run() {
 			if err := q.store(context.Background(), r); err != nil {
 				q.logger.Warn("refused request was not kept", zap.String("source", r.Source), zap.Error(err))
 			}
-		case <-sweep.C:
-			if err := q.prune(context.Background()); err != nil {
-				q.logger.Warn("old refused requests were not removed", zap.Error(err))
-			}
+		case <-ticker.C:
+			q.sweep()
 		}
 	}
 }
 
-func (q *quarantine) store(ctx context.Context, r *refusedRequest) error {
-	if err := q.load(ctx); err != nil {
-		return err
+func (q *quarantine) sweep() {
+	ctx := context.Background()
+	if err := errors.Join(q.prune(ctx), q.removeOrphans(ctx)); err != nil {
+		q.logger.Warn("old refused requests were not removed", zap.Error(err))
 	}
-	r.Findings = r.diagnose(ctx)
-	q.mu.Lock()
-	q.last = max(q.last+1, r.At.UnixMicro())
-	r.ID = fmt.Sprintf("rq_%013x", q.last)
-	q.mu.Unlock()
-	for i, chunk := 0, r.body; len(chunk) > 0; i++ {
-		n := min(len(chunk), quarantineChunk)
-		if err := q.meta.PutMeta(ctx, fmt.Sprintf("%s%s/%04d", metaQuarantineBody, r.ID, i), chunk[:n]); err != nil {
-			return fmt.Errorf("keeping its body: %w", err)
-		}
-		chunk = chunk[n:]
-	}
-	head, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
-	}
-	if len(head) > quarantineChunk {
-		return errors.New("its headers are too large")
-	}
-	if err := q.meta.PutMeta(ctx, metaQuarantine+r.ID, head); err != nil {
-		return fmt.Errorf("keeping its head: %w", err)
-	}
-	q.mu.Lock()
-	q.index = append(q.index, quarantineEntry{id: r.ID, at: r.At, size: len(head) + len(r.body)})
-	q.bytes += len(head) + len(r.body)
-	q.mu.Unlock()
-	return q.prune(ctx)
-}
-
-// load reads the index of what a process before this one kept.
-func (q *quarantine) load(ctx context.Context) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.loaded {
-		return nil
-	}
-	q.index, q.bytes = nil, 0
-	err := q.meta.ListMeta(ctx, metaQuarantine, "", func(_ string, value []byte) bool {
-		var r refusedRequest
-		if json.Unmarshal(value, &r) == nil {
-			size := len(value)
-			if !r.NoBody {
-				size += r.Size
-			}
-			q.index = append(q.index, quarantineEntry{id: r.ID, at: r.At, size: size})
-			q.bytes += size
-		}
-		return true
-	})
-	if err != nil {
-		return fmt.Errorf("reading the quarantine: %w", err)
-	}
-	q.loaded = true
-	return nil
-}
-
-// prune drops the oldest requests until all bounds hold.
-func (q *quarantine) prune(ctx context.Context) error {
-	if err := q.load(ctx); err != nil {
-		return err
-	}
-	var oldest time.Time
-	if keep := q.rejected(); keep > 0 {
-		oldest = now().Add(-keep)
-	}
-	q.mu.Lock()
-	var drop []string
-	for len(q.index) > 0 && (len(q.index) > quarantineCount || q.bytes > quarantineBytes || q.index[0].at.Before(oldest)) {
-		drop = append(drop, q.index[0].id)
-		q.bytes -= q.index[0].size
-		q.index = q.index[1:]
-	}
-	q.mu.Unlock()
-	for _, id := range drop {
-		if err := q.remove(ctx, id); err != nil {
-			return err
-		}
-	}
-	return nil
 }

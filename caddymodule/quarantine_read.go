@@ -5,27 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
-
-// remove deletes a request's entries. Its head goes first: without it the request does not exist.
-func (q *quarantine) remove(ctx context.Context, id string) error {
-	keys := []string{metaQuarantine + id}
-	err := q.meta.ListMeta(ctx, metaQuarantineBody+id+"/", "", func(key string, _ []byte) bool {
-		keys = append(keys, key)
-		return true
-	})
-	for _, key := range keys {
-		err = errors.Join(err, q.meta.PutMeta(ctx, key, nil))
-	}
-	if err != nil {
-		return fmt.Errorf("removing %s from the quarantine: %w", id, err)
-	}
-	return nil
-}
 
 // drop removes one request.
 func (q *quarantine) drop(ctx context.Context, id string) error {
@@ -35,12 +18,6 @@ func (q *quarantine) drop(ctx context.Context, id string) error {
 	if err := q.load(ctx); err != nil {
 		return err
 	}
-	q.mu.Lock()
-	if i := slices.IndexFunc(q.index, func(e quarantineEntry) bool { return e.id == id }); i >= 0 {
-		q.bytes -= q.index[i].size
-		q.index = slices.Delete(q.index, i, i+1)
-	}
-	q.mu.Unlock()
 	return q.remove(ctx, id)
 }
 

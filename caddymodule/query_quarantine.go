@@ -20,7 +20,8 @@ type refusedView struct {
 	Reason   string              `json:"reason"`
 	Error    string              `json:"error,omitempty"`
 	Size     int                 `json:"size"`
-	NoBody   bool                `json:"no_body,omitempty"` // its body was too large to keep, so that it cannot be released
+	NoBody   bool                `json:"no_body,omitempty"`   // its body was not kept, so that it cannot be released
+	NoHeader bool                `json:"no_header,omitempty"` // its headers were too large to keep, and the address is cut
 	Findings []verifiers.Finding `json:"findings,omitempty"`
 }
 
@@ -42,7 +43,7 @@ type refusedPage struct {
 func newRefusedView(r *refusedRequest) refusedView {
 	return refusedView{
 		ID: r.ID, Source: r.Source, Provider: r.Provider, At: r.At.UTC(), ClientIP: r.ClientIP, Reason: r.Reason, Error: r.Error,
-		Size: r.Size, NoBody: r.NoBody, Findings: r.Findings,
+		Size: r.Size, NoBody: r.NoBody, NoHeader: r.NoHeader, Findings: r.Findings,
 	}
 }
 

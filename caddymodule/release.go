@@ -43,6 +43,9 @@ func (rt *runtime) admissible(ctx context.Context, app *App, id string) (*Handle
 	if err != nil {
 		return nil, nil, err
 	}
+	if r.NoHeader {
+		return nil, nil, fmt.Errorf("%s %w: its headers were too large to keep", id, errNotReleasable)
+	}
 	if r.NoBody {
 		return nil, nil, fmt.Errorf("%s %w: its body of %d bytes was too large to keep", id, errNotReleasable, r.Size)
 	}

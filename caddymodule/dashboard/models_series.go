@@ -73,6 +73,7 @@ type Refused struct {
 	Error    string    `json:"error"`
 	Size     int       `json:"size"`
 	NoBody   bool      `json:"no_body"`
+	NoHeader bool      `json:"no_header"`
 	Findings []Finding `json:"findings"`
 }
 

@@ -258,7 +258,7 @@ test("a refused request is released once its secret is known, another is dropped
   const tab = await visit("/quarantine?reason=mismatch");
   await tab.page.getByRole("link", { name: "wrong signature" }).click();
   await tab.page.waitForURL(/\/quarantine\/rq_/);
-  assert.match(await tab.page.locator("main").innerText(), /It would not verify now/);
+  assert.match(await tab.page.locator("main").innerText(), /It cannot be released now/);
   assert.equal(await tab.page.getByRole("button", { name: "Release" }).count(), 0);
   await h.gateway.reload((text) => text.replace(/(name {4}payments\n\t+secret {2}\S+)/, "$1 whsec_of_somebody_else"));
   await tab.page.reload();
