@@ -79,6 +79,7 @@ type quarantine struct {
 	mu       sync.Mutex
 	index    []quarantineEntry // oldest first
 	bytes    int
+	claimed  map[string]bool // requests that are being released
 	loaded   bool
 	searched bool  // no body in the store is without its request
 	last     int64 // of the ids, so that they increase
@@ -93,6 +94,7 @@ type quarantineEntry struct {
 func newQuarantine(meta queue.Metadata, rejected func() time.Duration, logger *zap.Logger) *quarantine {
 	q := &quarantine{
 		meta: meta, logger: logger, rejected: rejected, limiters: make(map[string]*rate.Limiter), waiting: make(chan *refusedRequest, quarantineWaiting),
+		claimed: make(map[string]bool),
 	}
 	q.wg.Go(q.run)
 	return q

@@ -10,6 +10,23 @@ import (
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
+// claim keeps a request to one caller until unclaim; false if another has it.
+func (q *quarantine) claim(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.claimed[id] {
+		return false
+	}
+	q.claimed[id] = true
+	return true
+}
+
+func (q *quarantine) unclaim(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.claimed, id)
+}
+
 // drop removes one request.
 func (q *quarantine) drop(ctx context.Context, id string) error {
 	if _, err := q.get(ctx, id); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -47,8 +48,14 @@ func newRefusedView(r *refusedRequest) refusedView {
 	}
 }
 
+// refusedID is how the ids of refused requests are made. They are the cursors of the list as well.
+var refusedID = regexp.MustCompile(`^rq_[0-9a-f]{13}$`)
+
 // Quarantine lists refused requests, newest first.
 func (g *gateway) Quarantine(ctx context.Context, source, reason, cursor string, limit int) (refusedPage, error) {
+	if cursor != "" && !refusedID.MatchString(cursor) {
+		return refusedPage{}, fmt.Errorf("%w: cursor %q is not one of this list", errBadQuery, truncate(cursor, 40))
+	}
 	requests, next, err := g.rt.quarantine.list(ctx, source, reason, cursor, limit)
 	if err != nil {
 		return refusedPage{}, err

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,10 +18,15 @@ var errNotReleasable = errors.New("cannot be released")
 
 // releaseRequest verifies a refused request again with today's secrets, as of the time it arrived, and enqueues it. It is dropped from the quarantine then.
 func (rt *runtime) releaseRequest(ctx context.Context, app *App, id string) ([]queue.Receipt, error) {
+	if !rt.quarantine.claim(id) {
+		return nil, fmt.Errorf("%s %w: it is being released", id, errNotReleasable)
+	}
+	defer rt.quarantine.unclaim(id)
 	h, events, err := rt.admissible(ctx, app, id)
 	if err != nil {
 		return nil, err
 	}
+	ctx = context.WithoutCancel(ctx) // who asked may be gone; a request that became events must not be released once more
 	var receipts []queue.Receipt
 	if len(events) > 0 {
 		if receipts, err = rt.store.Enqueue(ctx, events); err != nil {
@@ -28,7 +34,10 @@ func (rt *runtime) releaseRequest(ctx context.Context, app *App, id string) ([]q
 		}
 	}
 	h.logger.Info("refused request was released", zap.String("request", id), zap.Int("events", len(receipts)))
-	return receipts, rt.quarantine.drop(ctx, id)
+	if err := rt.quarantine.drop(ctx, id); err != nil && !errors.Is(err, queue.ErrNotFound) { // it may have grown too old in the meantime
+		return nil, err
+	}
+	return receipts, nil
 }
 
 // checkRelease reports what keeps a refused request from being released now; nil if nothing does.
@@ -60,7 +69,11 @@ func (rt *runtime) admissible(ctx context.Context, app *App, id string) (*Handle
 	return h, events, nil
 }
 
-// admitAgain puts a kept request through verification and normalisation. A token in the address was hidden before it was kept: it is put back if it is live now.
+// errHandshake means that a request is a handshake. It never becomes an event, and an answer would come too late.
+var errHandshake = errors.New("it is a handshake: have the provider send it again, and drop this one")
+
+// admitAgain puts a kept request through the steps of ServeHTTP from the handshake to normalisation. A token in the address was hidden before it was kept: it is put
+// back if it is live now.
 func (h *Handler) admitAgain(ctx context.Context, r *refusedRequest) ([]queue.NewEvent, error) {
 	req := r.request()
 	if h.token != nil {
@@ -69,11 +82,25 @@ func (h *Handler) admitAgain(ctx context.Context, r *refusedRequest) ([]queue.Ne
 			return nil, err
 		}
 	}
+	if err := h.isDelivery(ctx, req, false); err != nil {
+		return nil, err
+	}
 	proof, err := h.provider.Verify(ctx, req, h.secrets.get(now()))
 	if err != nil {
 		return nil, err
 	}
+	if err := h.isDelivery(ctx, req, true); err != nil {
+		return nil, err
+	}
 	return h.normalise(req, proof, &http.Request{Header: req.Header})
+}
+
+// isDelivery refuses handshakes, and methods that only they have.
+func (h *Handler) isDelivery(ctx context.Context, req *verifiers.Request, verified bool) error {
+	if _, ok, err := h.provider.Challenge(ctx, req, h.secrets.get(now()), verified); ok || err != nil {
+		return cmp.Or(err, errHandshake)
+	}
+	return h.checkMethod(req, verified)
 }
 
 // request is the refused request in the form in which it was verified.
