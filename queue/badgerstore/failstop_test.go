@@ -433,3 +433,42 @@ func TestNoRoomAgainAndAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDiskFailsWhileClosing takes the database's directory away before a sound store is closed: that ends, and the store can be opened when the directory is back.
+func TestDiskFailsWhileClosing(t *testing.T) {
+	t.Parallel()
+	clock, dir := queuetest.NewClock(), t.TempDir()
+	s, err := openWith(t, dir, clock, func(o *Options) { o.patience = time.Millisecond })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &barrage{acked: map[string]queue.ID{}}
+	for i, id := range enqueue(t, s, "a", 10, 900) {
+		l.acked[fmt.Sprint("a", i)] = id
+	}
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db, gone := filepath.Join(dir, "db"), filepath.Join(dir, "gone")
+	if err := os.Rename(db, gone); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); !errors.Is(err, queue.ErrFailed) || !strings.Contains(err.Error(), "stays locked") {
+		t.Errorf("close: %v", err)
+	}
+	if _, err := openWith(t, dir, clock, nil); !errors.Is(err, ErrInUse) {
+		t.Errorf("opened beside a database that is not closed: %v", err)
+	}
+	if err := os.RemoveAll(db); err != nil { // made by the open before
+		t.Fatal(err)
+	}
+	if err := os.Rename(gone, db); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openWith(t, dir, clock, func(o *Options) { o.LockWait = time.Minute })
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, again)
+	l.verify(t, dir, clock)
+}

@@ -43,7 +43,7 @@ func newStore(dir string, o Options) *Store {
 		buckets: claimBuckets{most: bucketClaims},
 		intake:  intake{sources: map[string]*sourceRow{}},
 		calls:   calls{ended: make(chan struct{})},
-		closed:  make(chan struct{}), quit: make(chan struct{}),
+		closed:  make(chan struct{}), failed: make(chan struct{}), quit: make(chan struct{}),
 	}
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.metaBuried.Store(true)
@@ -236,7 +236,6 @@ func (s *Store) abandon() error {
 	if s.lock == nil {
 		return nil
 	}
-	reason := errNotOpen
-	s.failure.CompareAndSwap(nil, &reason)
+	s.refuse(errNotOpen)
 	return s.closeFiles()
 }

@@ -43,7 +43,8 @@ type Options struct {
 	diskSpace  func(dir string) (free, total int64, err error)
 	format     uint64
 	migrations map[uint64]migration
-	manual     bool // nobody makes the rows about zones in the background
+	patience   time.Duration // see closePatience
+	manual     bool          // nobody makes the rows about zones in the background
 }
 
 func (o *Options) setDefaults() error {
@@ -75,6 +76,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.diskSpace == nil {
 		o.diskSpace = diskSpace
+	}
+	if o.patience == 0 {
+		o.patience = closePatience
 	}
 	if o.format == 0 {
 		o.format, o.migrations = formatVersion, migrations

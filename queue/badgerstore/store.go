@@ -26,7 +26,6 @@ package badgerstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -58,6 +57,7 @@ type Store struct {
 	snaps  snapshots
 
 	failure atomic.Pointer[error] // why the store can no longer be used
+	failed  chan struct{}         // closed when failure is set
 	closing atomic.Bool
 	calls   calls
 	life    context.Context // ends when Close begins
@@ -113,9 +113,18 @@ var (
 
 // fail makes the store refuse everything from now on. The first reason is kept.
 func (s *Store) fail(reason error) {
-	if s.failure.CompareAndSwap(nil, &reason) {
+	if s.refuse(reason) {
 		s.log.Error("the store can no longer promise durability and refuses everything until it is reopened", zap.Error(reason))
 	}
+}
+
+// refuse is fail for a reason that somebody else tells. It returns false if there was one before.
+func (s *Store) refuse(reason error) bool {
+	first := s.failure.CompareAndSwap(nil, &reason)
+	if first {
+		close(s.failed)
+	}
+	return first
 }
 
 // panicked makes the store fail because Badger panicked, and returns what usable does then.
@@ -153,75 +162,3 @@ func (s *Store) Damaged() uint64 { return s.damaged.Load() + s.brokenTables.Load
 
 // Dir returns the store's directory.
 func (s *Store) Dir() string { return s.dir }
-
-// Close implements [queue.Store].
-func (s *Store) Close() error {
-	if s.closing.Swap(true) {
-		<-s.closed
-		return s.closeAs
-	}
-	defer close(s.closed)
-	s.endLife()
-	s.calls.end()
-	s.waitForLeader()
-	close(s.quit)
-	s.wg.Wait() // the last marks are queued
-	if s.Failure() == nil {
-		if err := s.saveFilters(true); err != nil {
-			s.log.Warn("the next start takes longer to know which events are new", zap.Error(err))
-		}
-	}
-	s.applier.close()
-	s.closeAs = s.closeFiles()
-	if err := s.Failure(); err != nil {
-		s.closeAs = errors.Join(s.closeAs, fmt.Errorf("%w: %w", queue.ErrFailed, err))
-	}
-	return s.closeAs
-}
-
-// closeFiles closes what Open opened, as far as it did.
-func (s *Store) closeFiles() (err error) {
-	applied := uint64(0)
-	if s.applier != nil && s.Failure() == nil {
-		applied = s.applier.appliedSeq()
-	}
-	if s.journal != nil {
-		err = errors.Join(err, s.journal.close(applied))
-	}
-	s.snaps.close()
-	if s.db == nil {
-		return errors.Join(err, s.lock.leave())
-	}
-	if s.Failure() != nil {
-		return errors.Join(err, s.closeFailed())
-	}
-	if applied > 0 {
-		err = errors.Join(err, s.writeMark())
-	}
-	err = errors.Join(err, guarded(s.db.Close))
-	if err == nil {
-		err = s.copyManifest()
-	}
-	if err != nil {
-		return errors.Join(err, s.lock.release(false))
-	}
-	return s.lock.release(true)
-}
-
-// closePatience is how long Close waits for the database of a store that has failed.
-const closePatience = 5 * time.Second
-
-// closeFailed closes the database of a store that has failed. Badger tries for ever to write what it has in memory, so on a disk that stays broken
-// its end may never come; then the goroutine is left to it, and with it the lock, because two databases must never work on one directory.
-func (s *Store) closeFailed() error {
-	done := make(chan error, 1)
-	go func() { done <- errors.Join(guarded(s.db.Close), s.lock.release(false)) }()
-	timer := time.NewTimer(closePatience)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-timer.C:
-		return fmt.Errorf("close %s: the disk does not take what the database has in memory; the store stays locked until it does, or the process ends", s.dir)
-	}
-}

@@ -1,0 +1,92 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-webhooks/sluice/queue"
+	"go.uber.org/zap"
+)
+
+// Close implements [queue.Store].
+func (s *Store) Close() error {
+	if s.closing.Swap(true) {
+		<-s.closed
+		return s.closeAs
+	}
+	defer close(s.closed)
+	s.endLife()
+	s.calls.end()
+	s.waitForLeader()
+	close(s.quit)
+	s.wg.Wait() // the last marks are queued
+	if s.Failure() == nil {
+		if err := s.saveFilters(true); err != nil {
+			s.log.Warn("the next start takes longer to know which events are new", zap.Error(err))
+		}
+	}
+	s.applier.close()
+	s.closeAs = s.closeFiles()
+	if err := s.Failure(); err != nil {
+		s.closeAs = errors.Join(s.closeAs, fmt.Errorf("%w: %w", queue.ErrFailed, err))
+	}
+	return s.closeAs
+}
+
+// closeFiles closes what Open opened, as far as it did.
+func (s *Store) closeFiles() (err error) {
+	applied := uint64(0)
+	if s.applier != nil && s.Failure() == nil {
+		applied = s.applier.appliedSeq()
+	}
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.close(applied))
+	}
+	s.snaps.close()
+	if s.db == nil {
+		return errors.Join(err, s.lock.leave())
+	}
+	if applied > 0 {
+		err = errors.Join(err, s.writeMark())
+	}
+	left, closeErr := s.closeDatabase()
+	err = errors.Join(err, closeErr)
+	switch {
+	case left:
+		return err
+	case s.Failure() != nil:
+		return errors.Join(err, s.lock.release(false))
+	case err == nil:
+		err = s.copyManifest()
+	}
+	return errors.Join(err, s.lock.release(err == nil))
+}
+
+// closePatience is how long Close waits for the database when the store has failed, before or meanwhile.
+const closePatience = 5 * time.Second
+
+// closeDatabase waits for the database of a sound store for as long as it takes. Badger tries for ever to write what it has in memory, so on a disk that stays broken its end may
+// never come; then the goroutine is left to it, and with it the lock, because two databases must never work on one directory.
+func (s *Store) closeDatabase() (left bool, err error) {
+	done := make(chan error, 1)
+	go func() { done <- guarded(s.db.Close) }()
+	select {
+	case err := <-done:
+		return false, err
+	case <-s.failed:
+	}
+	timer := time.NewTimer(s.o.patience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return false, err
+	case <-timer.C:
+	}
+	go func() {
+		if err := errors.Join(<-done, s.lock.release(false)); err != nil {
+			s.log.Warn("closing the database that had failed", zap.Error(err))
+		}
+	}()
+	return true, fmt.Errorf("close %s: the disk does not take what the database has in memory; the store stays locked until it does, or the process ends", s.dir)
+}
