@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2"
@@ -53,12 +53,12 @@ func (*BadgerStore) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the directory and the key. It does not touch the disk.
 func (b *BadgerStore) Provision(caddy.Context) error {
-	b.dir = caddy.NewReplacer().ReplaceAll(b.Dir, "")
-	if b.dir == "" {
-		if b.Dir != "" {
-			return fmt.Errorf("store badger: directory %s is empty", b.Dir)
+	if b.dir = filepath.Join(caddy.AppDataDir(), "webhooks"); b.Dir != "" {
+		// what is left of a path without one of its parts is another directory, in which an empty store would be made
+		var err error
+		if b.dir, err = caddy.NewReplacer().ReplaceOrErr(b.Dir, true, true); err != nil {
+			return fmt.Errorf("store badger: directory %s: %w", b.Dir, err)
 		}
-		b.dir = filepath.Join(caddy.AppDataDir(), "webhooks")
 	}
 	if err := notNegative(map[string]int64{"min_free": b.MinFree, "max_size": b.MaxSize, "max_pending": b.MaxPending}); err != nil {
 		return fmt.Errorf("store badger: %w", err)
@@ -90,20 +90,27 @@ func decodeKey(s string) ([]byte, error) {
 	return nil, errors.New("want 16, 24 or 32 bytes in hex or base64")
 }
 
-// Key implements [StoreModule]: the canonical path, so that two spellings of one directory are one store.
+// Key implements [StoreModule]: the canonical path, so that two spellings of one directory are one store. The directory need not be there yet: Open makes it.
 func (b *BadgerStore) Key() (string, error) {
 	dir, err := filepath.Abs(b.dir)
-	if err != nil {
-		return "", fmt.Errorf("store badger: %w", err)
+	if err == nil {
+		dir, err = canonical(dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("store badger: %w", err)
-	}
-	dir, err = filepath.EvalSymlinks(dir)
 	if err != nil {
 		return "", fmt.Errorf("store badger: %w", err)
 	}
 	return "badger:" + dir, nil
+}
+
+// canonical follows the symbolic links in an absolute path, the end of which may not be there.
+func canonical(path string) (string, error) {
+	resolved, err := filepath.EvalSymlinks(path)
+	if parent := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && parent != path {
+		if resolved, err = canonical(parent); err == nil {
+			resolved = filepath.Join(resolved, filepath.Base(path))
+		}
+	}
+	return resolved, err
 }
 
 func (b *BadgerStore) options(logger *zap.Logger) badgerstore.Options {

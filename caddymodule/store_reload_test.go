@@ -1,7 +1,11 @@
 package caddymodule
 
 import (
+	"errors"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -86,11 +90,42 @@ func TestStoreOptionsChangeWithReload(t *testing.T) {
 func TestStoreDoesNotMoveWithReload(t *testing.T) {
 	rig := startAdmin(t, "badger", "", "")
 	site := "handle /pay {\n webhook stripe {\n name payments\n secret " + testSecret + "\n forward http://127.0.0.1:1/\n }\n}\n"
-	moved, err := adapt(strings.Replace(rig.config("", site), "store badger \""+rig.dir+"\"", "store badger \""+t.TempDir()+"\"", 1))
+	elsewhere := filepath.Join(t.TempDir(), "not", "there")
+	moved, err := adapt(strings.Replace(rig.config("", site), "store badger \""+rig.dir+"\"", "store badger \""+elsewhere+"\"", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := caddy.Load(moved, true); err == nil || !strings.Contains(err.Error(), "stop Caddy, move the directory") {
 		t.Errorf("another directory: %v", err)
+	}
+	if _, err := os.Stat(filepath.Dir(elsewhere)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the refused directory was made: %v", err)
+	}
+}
+
+// TestStoreKey: a directory is one and the same store by whatever path, whether it is there already or not.
+func TestStoreKey(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(filepath.Join(dir, "real"), link); err != nil {
+		t.Skip(err) // Windows lets not everybody
+	}
+	if err := os.Mkdir(filepath.Join(dir, "real"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key := func(path string) string {
+		t.Helper()
+		key, err := (&BadgerStore{dir: path}).Key()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	before := key(filepath.Join(link, "a", "b"))
+	if err := os.MkdirAll(filepath.Join(dir, "real", "a", "b"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if after, real := key(filepath.Join(link, "a", "b")), key(filepath.Join(dir, "real", "a", "b")); before != after || after != real {
+		t.Errorf("three keys of one directory: %s, %s, %s", before, after, real)
 	}
 }
