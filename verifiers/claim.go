@@ -58,7 +58,7 @@ func (p *Provider) readsUnsigned(a *attempt, e *Expr) bool {
 }
 
 // queryPlaces are those of signed content that cover the query.
-var queryPlaces = []place{placeURL, placeTarget, placeRawQuery, placeQuerySorted, placeQueryEncoded}
+var queryPlaces = []place{placeURL, placeTarget, placeRawQuery, placeQuerySorted, placeQueryEncoded, placeCanonical}
 
 // signs tells whether the signature covers what a source reads.
 func (p *Provider) signs(a *attempt, s source) bool {

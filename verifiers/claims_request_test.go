@@ -18,6 +18,7 @@ func TestClaimsOfRequest(t *testing.T) {
 		ID: "tokens", Scheme: verifiers.SchemeJWT, Signature: verifiers.Signature{Names: []string{"Authorization"}}, Key: verifiers.Key{Split: ":"},
 		JWT: &verifiers.JWT{Algorithms: []string{"HS256"}, Claims: map[string]string{
 			"iss": "{secret_id}", "qsh": "{method+literal:&+path+literal:&+query_encoded>sha256>hex}",
+			"canonical": "{canonical_request>sha256>hex}",
 		}},
 	})
 	if err != nil {

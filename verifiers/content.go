@@ -29,7 +29,7 @@ type contentAlgorithm interface {
 }
 
 // contentPlaces are those of which a template must read at least one to be about the request at all.
-var contentPlaces = []place{placeBody, placeRaw, placeJSON, placeForm, placeFormSorted, placeURL, placeQuery, placeQuerySorted, placeQueryEncoded, placeTarget}
+var contentPlaces = []place{placeBody, placeRaw, placeJSON, placeForm, placeFormSorted, placeURL, placeQuery, placeQuerySorted, placeQueryEncoded, placeTarget, placeCanonical}
 
 func (p *Provider) compileContent() error {
 	if slices.Contains([]string{SchemeNone, SchemeBasic, SchemeToken, SchemeJWT, SchemeGuest}, p.spec.Scheme) {

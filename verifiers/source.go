@@ -37,6 +37,7 @@ const (
 	placeFormSorted   // name+value of all form fields, sorted, repeated values once
 	placeQuerySorted  // name=value of all query parameters, sorted, joined by &
 	placeQueryEncoded // the query by name, escaped as in a form
+	placeCanonical    // method, path and query as Atlassian's qsh has them
 	placeExpr         // an expression of its own, in Signature only
 	placeContentType  // media type of the body
 )
@@ -50,7 +51,8 @@ var (
 		"body": placeBody, "raw": placeRaw, "source": placeSource, "method": placeMethod, "url": placeURL, "path": placePath, "target": placeTarget,
 		"query": placeRawQuery, "host": placeHost, "ip": placeIP, "last_path": placeLastPath, "timestamp": placeTimestamp, "id": placeID,
 		"key_id": placeKeyID, "secret": placeSecret, "secret_id": placeSecretID, "form_sorted": placeFormSorted,
-		"query_sorted": placeQuerySorted, "query_encoded": placeQueryEncoded, "content_type": placeContentType,
+		"query_sorted": placeQuerySorted, "query_encoded": placeQueryEncoded, "canonical_request": placeCanonical,
+		"content_type": placeContentType,
 	}
 )
 
@@ -176,6 +178,8 @@ func (s source) urlValue(a *attempt) string {
 		return querySorted(a.queryValues())
 	case placeQueryEncoded:
 		return a.queryValues().Encode()
+	case placeCanonical:
+		return canonicalRequest(a.r.Method, u)
 	default:
 		return ""
 	}

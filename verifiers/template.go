@@ -14,7 +14,7 @@ import (
 //
 //	{body} {timestamp} {id} {method} {url} {path} {query} {target} {host}
 //	{header.X-Id} {json.data.id} {form.name} {query.name} {param.name}
-//	{secret} {secret_id} {key_id} {form_sorted} {query_sorted} {query_encoded}
+//	{secret} {secret_id} {key_id} {form_sorted} {query_sorted} {query_encoded} {canonical_request}
 //	{body>sha256>hex}                            functions; unlike in an expression body is the body itself
 //	{query.code>hmac_sha256>hex}                 keyed with the secret being tried (in a handshake: the first one)
 //	{query.code+param.token+url>sha256>hex}      places joined, then the functions
@@ -204,11 +204,11 @@ func (t *Template) fixed() bool {
 	return true
 }
 
-// claimable tells whether a token's claim may be asked to be t. What the sender could make empty may not, for an empty value asks for nothing; method and url, with
-// what is joined to them, never are.
+// claimable tells whether a token's claim may be asked to be t. What the sender could make empty may not, for an empty value asks for nothing; method, url and the
+// canonical request, with what is joined to them, never are.
 func (t *Template) claimable() bool {
 	for _, part := range t.parts {
-		if len(part.sources) > 0 && (part.sources[0].place == placeMethod || part.sources[0].place == placeURL) {
+		if len(part.sources) > 0 && slices.Contains([]place{placeMethod, placeURL, placeCanonical}, part.sources[0].place) {
 			continue
 		}
 		for _, s := range part.sources {
