@@ -179,8 +179,9 @@ var urlVariants = map[string]func(u url.URL) string{
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
 		return u.String()
 	},
-	"decoded": func(u url.URL) string { s, err := url.PathUnescape(u.String()); return onlyIf(err == nil, s) },
-	"encoded": func(u url.URL) string { u.RawQuery = u.Query().Encode(); return u.String() },
+	"delimiters_decoded": func(u url.URL) string { return decodeDelimiters.Replace(u.String()) },
+	"decoded":            func(u url.URL) string { s, err := url.PathUnescape(u.String()); return onlyIf(err == nil, s) },
+	"encoded":            func(u url.URL) string { u.RawQuery = u.Query().Encode(); return u.String() },
 	"no_query": func(u url.URL) string {
 		u.RawQuery, u.ForceQuery = "", false
 		return u.String()
@@ -190,6 +191,12 @@ var urlVariants = map[string]func(u url.URL) string{
 	"http":     func(u url.URL) string { u.Scheme = "http"; return u.String() },
 	"https":    func(u url.URL) string { u.Scheme = "https"; return u.String() },
 }
+
+// decodeDelimiters undoes the escapes that HubSpot undoes before it signs, and no others.
+var decodeDelimiters = strings.NewReplacer(
+	"%3A", ":", "%2F", "/", "%3F", "?", "%40", "@", "%21", "!", "%24", "$", "%27", "'", "%28", "(", "%29", ")", "%2A", "*", "%2C", ",", "%3B", ";",
+	"%3a", ":", "%2f", "/", "%3f", "?", "%2a", "*", "%2c", ",", "%3b", ";",
+)
 
 func onlyIf(ok bool, s string) string {
 	if ok {

@@ -72,7 +72,7 @@ type Spec struct {
 	MessageID string `json:"message_id,omitempty" yaml:"message_id"`
 	// Timestamp says where the time of signing is and how far it may be off.
 	Timestamp Timestamp `json:"timestamp,omitzero" yaml:"timestamp"`
-	// URLVariants are other spellings of {url} to try: port, no_port, decoded, encoded, no_query, slash, no_slash, http, https.
+	// URLVariants are other spellings of {url} to try: port, no_port, decoded, delimiters_decoded, encoded, no_query, slash, no_slash, http, https.
 	URLVariants []string `json:"url_variants,omitempty" yaml:"url_variants"`
 	// JWT holds what only the jwt and jws schemes need.
 	JWT *JWT `json:"jwt,omitempty" yaml:"jwt"`
