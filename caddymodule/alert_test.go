@@ -29,14 +29,24 @@ func startAlerts(t *testing.T, rules, site string) *alertRig {
 	if r.app, err = activeApp(); err != nil {
 		t.Fatal(err)
 	}
-	rt, err := r.app.acquire(t.Context())
+	r.watcher = stoppedWatcher(t)
+	return r
+}
+
+// stoppedWatcher is a watcher in place of the gateway's own, which looks no more: the test does.
+func stoppedWatcher(t *testing.T) *watcher {
+	t.Helper()
+	app, err := activeApp()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt.alerts.close() // the test looks in its place
-	r.watcher = &watcher{rt: rt, logger: rt.logger, quit: make(chan struct{})}
-	rt.alerts = newWatcher(rt)
-	return r
+	rt, err := app.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt.alerts.close()
+	rt.alerts = &watcher{quit: make(chan struct{})}
+	return &watcher{rt: rt, logger: rt.logger, quit: make(chan struct{})}
 }
 
 // look looks once, after some time.

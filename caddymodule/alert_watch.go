@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -34,6 +33,9 @@ type firing struct {
 	finding
 }
 
+// key tells an alert that was told from others.
+func (f firing) key() string { return f.Alert + "/" + f.Kind + "/" + f.Subject }
+
 // alertMessage is the payload of an alert's event.
 type alertMessage struct {
 	State string `json:"state"` // firing or resolved
@@ -49,7 +51,9 @@ type watcher struct {
 
 	samples alertSamples
 	state   map[string]firing // by key
+	owed    []owedMessage     // oldest first
 	loaded  bool
+	changed bool // since state and owed were saved
 }
 
 func newWatcher(rt *runtime) *watcher {
@@ -89,7 +93,7 @@ func (w *watcher) run() {
 
 // look compares what holds now with what was told, and tells the difference.
 func (w *watcher) look(ctx context.Context, app *App, at time.Time) error {
-	if len(app.Alerts) == 0 && len(w.state) == 0 && w.loaded {
+	if len(app.Alerts) == 0 && len(w.state) == 0 && len(w.owed) == 0 && w.loaded {
 		return nil
 	}
 	if err := w.load(ctx); err != nil {
@@ -99,84 +103,58 @@ func (w *watcher) look(ctx context.Context, app *App, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	before := len(w.state)
-	changed := false
 	holding := make(map[string]bool)
 	for _, name := range sortedKeys(app.Alerts) {
 		alert := app.Alerts[name]
 		for _, rule := range alert.On {
 			for _, f := range seen.find(rule, at) {
-				key := name + "/" + f.Kind + "/" + f.Subject
-				holding[key] = true
-				told, known := w.state[key]
-				if known && (alert.Repeat == 0 || at.Sub(told.Told) < time.Duration(alert.Repeat)) {
-					continue
-				}
-				if !known {
-					told = firing{Alert: name, Since: at}
-				}
-				told.Told, told.finding = at, f
-				if err := w.tell(ctx, alert, "firing", told, at); err != nil {
-					return err
-				}
-				w.state[key], changed = told, true
+				w.holds(alert, f, at)
+				holding[firing{Alert: name, finding: f}.key()] = true
 			}
 		}
 	}
-	for key, told := range w.state {
+	for _, key := range sortedKeys(w.state) {
 		if holding[key] {
 			continue
 		}
-		if alert, ok := app.Alerts[told.Alert]; ok { // an alert that left the configuration ends silently
+		told := w.state[key]
+		if _, ok := app.Alerts[told.Alert]; ok { // an alert that left the configuration ends silently
 			told.Summary = "over: " + told.Summary
-			if err := w.tell(ctx, alert, "resolved", told, at); err != nil {
-				return err
-			}
+			w.tell("resolved", told, at)
 		}
 		delete(w.state, key)
+		w.changed = true
 	}
-	if changed || len(w.state) != before {
-		return w.save(ctx)
-	}
-	return nil
+	_ = w.save(ctx) // what was said is not said again after a crash; a failure shows below
+	w.send(ctx, app, at)
+	return w.save(ctx)
 }
 
-// tell stores the message as an event with one delivery, and emits a Caddy event.
-func (w *watcher) tell(ctx context.Context, a *Alert, state string, f firing, at time.Time) error {
-	body, err := json.Marshal(alertMessage{State: state, firing: f})
-	if err != nil {
-		return fmt.Errorf("encoding alert %s: %w", a.name, err)
+// holds tells what begins, or is to be repeated.
+func (w *watcher) holds(alert *Alert, f finding, at time.Time) {
+	told := firing{Alert: alert.name, Since: at, finding: f}
+	if before, known := w.state[told.key()]; known {
+		if alert.Repeat == 0 || at.Sub(before.Told) < time.Duration(alert.Repeat) {
+			return
+		}
+		told.Since = before.Since
 	}
-	id := fmt.Sprintf("%s/%s/%s/%d/%s/%d", f.Alert, f.Kind, f.Subject, f.Since.UnixMilli(), state, f.Told.UnixMilli())
-	_, err = w.rt.store.Enqueue(ctx, []queue.NewEvent{{
-		Event: queue.Event{
-			Source: alertSource, Provider: "sluice", ReceivedAt: at.Truncate(time.Millisecond), EventID: id, Type: "alert." + state, Time: at, Subject: f.Subject,
-			Method: http.MethodPost, URL: "sluice:alerts", Header: http.Header{"Content-Type": {"application/json"}}, Body: body, SecretIndex: -1,
-		},
-		DedupKey: id, DedupWindow: 24 * time.Hour, Deliveries: []queue.NewDelivery{{Destination: a.destination()}},
-	}})
-	if err != nil {
-		return fmt.Errorf("telling alert %s: %w", a.name, err)
-	}
-	w.logger.Warn("alert", zap.String("alert", f.Alert), zap.String("state", state), zap.String("condition", f.Kind), zap.String("subject", f.Subject),
-		zap.String("summary", f.Summary))
-	w.rt.hub.emit("webhook_alert", map[string]any{
-		"alert": f.Alert, "state": state, "condition": f.Kind, "subject": f.Subject, "summary": f.Summary,
-	})
-	return nil
+	told.Told = at
+	w.tell("firing", told, at)
+	w.state[told.key()] = told
 }
 
 func (w *watcher) load(ctx context.Context) error {
 	if w.loaded {
 		return nil
 	}
-	w.state = make(map[string]firing)
-	value, err := w.rt.store.Meta(ctx, metaAlerts)
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return fmt.Errorf("reading which alerts were told: %w", err)
-	}
-	if err == nil {
-		if err := json.Unmarshal(value, &w.state); err != nil {
+	w.state, w.owed = make(map[string]firing), nil
+	for key, into := range map[string]any{metaAlerts: &w.state, metaAlertsOwed: &w.owed} {
+		value, err := w.rt.store.Meta(ctx, key)
+		if err == nil {
+			err = json.Unmarshal(value, into)
+		}
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
 			return fmt.Errorf("reading which alerts were told: %w", err)
 		}
 	}
@@ -184,13 +162,23 @@ func (w *watcher) load(ctx context.Context) error {
 	return nil
 }
 
+// save keeps what was told and what is owed, if it is not what is kept already.
 func (w *watcher) save(ctx context.Context) error {
-	value, err := json.Marshal(w.state)
-	if err != nil {
-		return fmt.Errorf("keeping which alerts were told: %w", err)
+	if !w.changed {
+		return nil
 	}
-	if err := w.rt.store.PutMeta(ctx, metaAlerts, value); err != nil {
-		return fmt.Errorf("keeping which alerts were told: %w", err)
+	for _, entry := range []struct {
+		key   string
+		value any
+	}{{metaAlertsOwed, w.owed}, {metaAlerts, w.state}} { // what counts as told is owed by then
+		value, err := json.Marshal(entry.value)
+		if err == nil {
+			err = w.rt.store.PutMeta(ctx, entry.key, value)
+		}
+		if err != nil {
+			return fmt.Errorf("keeping which alerts were told: %w", err)
+		}
 	}
+	w.changed = false
 	return nil
 }
