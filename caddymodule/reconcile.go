@@ -91,11 +91,11 @@ func (r *Reconcile) check() error {
 func resolveHeaders(header map[string]string) (map[string]string, error) {
 	resolved := make(map[string]string, len(header))
 	for _, name := range sortedKeys(header) {
-		value, err := resolveSecret(header[name])
+		secret, err := newSecretSource(header[name])
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", name, err)
 		}
-		resolved[name] = strings.TrimSpace(value)
+		resolved[name] = strings.TrimSpace(string(secret.value))
 	}
 	return resolved, nil
 }

@@ -80,7 +80,8 @@ func TestSecretFileChanges(t *testing.T) {
 	write("first", "secret-1")
 	write("second", "secret-2")
 	link("first")
-	set, err := newSecretSet([]string{"{file." + filepath.Join(dir, "secret") + "}"}, zap.NewNop())
+	placeholder := "{file." + filepath.Join(dir, "secret") + "}"
+	set, err := newSecretSet([]string{placeholder, "Bearer " + placeholder + "."}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestSecretFileChanges(t *testing.T) {
 		{"back", func() { link("first") }, "secret-1"},
 	} {
 		step.change()
-		if live := set.get(at); string(live[0].Bytes()) != step.live {
+		if live := set.get(at); string(live[0].Bytes()) != step.live || string(live[1].Bytes()) != "Bearer "+step.live+"." {
 			t.Errorf("%s: another secret is live", step.name)
 		}
 		set.checked = time.Time{}
@@ -111,17 +112,18 @@ func TestSecretPlaceholders(t *testing.T) {
 		t.Fatal(err)
 	}
 	for config, want := range map[string]struct{ value, label, problem string }{
-		"{env.SLUICE_SECRET}":                         {value: "s3cret", label: "{env.SLUICE_SECRET}"},
-		"user:{env.SLUICE_SECRET}x":                   {value: "user:s3cretx", label: "{env.SLUICE_SECRET}"},
-		"{env.SLUICE_SECRET}{file." + file + "}":      {value: "s3cretfrom-file", label: "{env.SLUICE_SECRET}{file." + file + "}"},
-		"{file." + file + "}":                         {value: "from-file", label: "{file." + file + "}"},
-		"plain":                                       {value: "plain", label: "(literal)"},
-		`pa{ss.w0}rd\{`:                               {value: `pa{ss.w0}rd\{`, label: "(literal)"},
-		`{"kty":"oct","k":"s3cr3t.value"}`:            {value: `{"kty":"oct","k":"s3cr3t.value"}`, label: "(literal)"},
-		`{"kty":"oct","k":"{env.SLUICE_SECRET}.x"}`:   {value: `{"kty":"oct","k":"s3cret.x"}`, label: "{env.SLUICE_SECRET}"},
-		"{evn.SLUICE_SECRET}":                         {label: "(literal)", problem: "looks like a placeholder"},
-		"hidden{env.SLUICE_SECRET_NOT_SET}":           {label: "{env.SLUICE_SECRET_NOT_SET}", problem: "is not set"},
-		"hidden{http.request.uri.path.file.a_secret}": {label: "{http.request.uri.path.file.a_secret}", problem: "{file./absolute/path}"},
+		"{env.SLUICE_SECRET}":                           {value: "s3cret", label: "{env.SLUICE_SECRET}"},
+		"user:{env.SLUICE_SECRET}x":                     {value: "user:s3cretx", label: "{env.SLUICE_SECRET}"},
+		"{env.SLUICE_SECRET}{file." + file + "}":        {value: "s3cretfrom-file", label: "{env.SLUICE_SECRET}{file." + file + "}"},
+		"{file." + file + "}":                           {value: "from-file", label: "{file." + file + "}"},
+		"plain":                                         {value: "plain", label: "(literal)"},
+		`pa{ss.w0}rd\{`:                                 {value: `pa{ss.w0}rd\{`, label: "(literal)"},
+		`{"kty":"oct","k":"s3cr3t.value"}`:              {value: `{"kty":"oct","k":"s3cr3t.value"}`, label: "(literal)"},
+		`{"kty":"oct","k":"{env.SLUICE_SECRET}.x"}`:     {value: `{"kty":"oct","k":"s3cret.x"}`, label: "{env.SLUICE_SECRET}"},
+		"{evn.SLUICE_SECRET}":                           {label: "(literal)", problem: "looks like a placeholder"},
+		"hidden{env.SLUICE_SECRET}{file." + file + "2}": {label: "{env.SLUICE_SECRET}{file." + file + "2}", problem: "{file." + file + "2} cannot be read"},
+		"hidden{env.SLUICE_SECRET_NOT_SET}":             {label: "{env.SLUICE_SECRET_NOT_SET}", problem: "is not set"},
+		"hidden{http.request.uri.path.file.a_secret}":   {label: "{http.request.uri.path.file.a_secret}", problem: "{file./absolute/path}"},
 	} {
 		s, err := newSecretSource(config)
 		switch {
