@@ -136,13 +136,8 @@ func (d *Destination) provision(ctx caddy.Context, app *App, name string) (err e
 	if d.auth, err = d.Auth.provision(d.logger); err != nil {
 		return fmt.Errorf("auth: %w", err)
 	}
-	if err := checkHeaders(d.Headers); err != nil {
+	if err := d.provisionHeaders(ctx); err != nil {
 		return err
-	}
-	if d.Headers != nil {
-		if err := d.Headers.Provision(ctx); err != nil {
-			return fmt.Errorf("header: %w", err)
-		}
 	}
 	return d.provisionProxy(ctx)
 }

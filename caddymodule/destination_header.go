@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -25,6 +26,19 @@ var ownHeaders = []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"
 
 // framing are the headers that say how long a request is.
 var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
+
+func (d *Destination) provisionHeaders(ctx caddy.Context) error {
+	if d.Headers == nil {
+		return nil
+	}
+	if err := cmp.Or(checkHeaders(d.Headers), checkHeaderValues(d.Headers)); err != nil {
+		return err
+	}
+	if err := d.Headers.Provision(ctx); err != nil {
+		return fmt.Errorf("header: %w", err)
+	}
+	return nil
+}
 
 // checkHeaders refuses headers that cannot be sent, those that would replace the gateway's own, and placeholders that have no value where events are forwarded.
 func checkHeaders(ops *headers.HeaderOps) error {
@@ -70,6 +84,25 @@ func checkOwnHeaders(ops *headers.HeaderOps) error {
 		for _, own := range ownHeaders {
 			if found, err := path.Match(strings.ToLower(pattern), strings.ToLower(own)); found && err == nil {
 				return fmt.Errorf("header -%s: would take away %s, which is the gateway's own", pattern, own)
+			}
+		}
+	}
+	return nil
+}
+
+// checkHeaderValues refuses placeholders that have no value now: the header would be sent without them. They are resolved with each attempt, so that a changed
+// file is picked up, and a pipe could be read with the first one only.
+func checkHeaderValues(ops *headers.HeaderOps) error {
+	for _, set := range []http.Header{ops.Set, ops.Add} {
+		for _, name := range sortedKeys(set) {
+			for _, placeholder := range knownPlaceholder.FindAllString(strings.Join(set[name], " "), -1) {
+				path, isFile := fileOf(placeholder)
+				if isFile && isStream(path) {
+					return fmt.Errorf("header %s: %s is not a file: want one, which is read with each attempt", name, placeholder)
+				}
+				if _, _, err := readPlaceholder(placeholder); err != nil {
+					return fmt.Errorf("header %s: %s %w", name, placeholder, err)
+				}
 			}
 		}
 	}

@@ -1,11 +1,21 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
+	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // TestHostOfRequests sends two events to a destination of two addresses, which take turns.
@@ -54,5 +64,39 @@ func TestHostOfRequests(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestChangedFileInHeaders changes a file that headers and credentials name with text around it.
+func TestChangedFileInHeaders(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", r.Header.Get("Authorization")) }))
+	t.Cleanup(api.Close)
+	enrich := &Enrich{URL: api.URL, Headers: map[string]string{"Authorization": "Bearer {file." + file + "}"}, Into: "key"}
+	credentials, err := (&Auth{Bearer: "v1.{file." + file + "}"}).provision(zap.NewNop())
+	if err := errors.Join(err, enrich.provision(zap.NewNop())); err != nil {
+		t.Fatal(err)
+	}
+	d := &Destination{Headers: &headers.HeaderOps{Set: http.Header{"X-Key": {"Key {file." + file + "}"}}}}
+	at := time.Now()
+	for _, value := range []string{"one", "two"} {
+		write(value)
+		at = at.Add(2 * secretFileCheck)
+		e, header := new(queue.Event), make(http.Header)
+		body, err := enrich.request.apply(t.Context(), at, e, []byte(`{}`))
+		if err := errors.Join(err, credentials.authorize(t.Context(), at, header)); err != nil {
+			t.Fatal(err)
+		}
+		header = d.request(t.Context(), e, &message{url: new(url.URL), header: header}).Header
+		if string(body) != `{"key":"Bearer `+value+`"}` || header.Get("Authorization") != "Bearer v1."+value || header.Get("X-Key") != "Key "+value {
+			t.Errorf("%s: %s, %v", value, body, header)
+		}
 	}
 }
