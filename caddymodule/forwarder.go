@@ -72,7 +72,7 @@ func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message,
 	}
 	if f.program != nil {
 		if payload, err = f.program.run(ctx, payload); err != nil {
-			return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: !errors.Is(err, errTransformWaited)}
+			return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: !mayPass(err), Unreached: true}
 		}
 	}
 	m, err := render(format, e, payload, replaced)

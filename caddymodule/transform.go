@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -15,7 +16,7 @@ import (
 
 // Bounds of one run of a transformation.
 const (
-	transformTime   = time.Second
+	transformTime   = time.Second // of the processor
 	transformOutput = 16 << 20
 	transformAtOnce = 4 // runs of one program; more of them wait
 )
@@ -46,7 +47,7 @@ func newTransform(program string) (*transform, error) {
 	return &transform{code: code, slots: make(chan struct{}, transformAtOnce)}, nil
 }
 
-// run applies the program to a JSON payload. It must give exactly one value. errTransformWaited means that it did not get its turn while ctx lasted.
+// run applies the program to a JSON payload. It must give exactly one value. An error is a verdict on the program and the payload, unless mayPass says otherwise.
 func (t *transform) run(ctx context.Context, payload []byte) ([]byte, error) {
 	select {
 	case t.slots <- struct{}{}:
@@ -63,13 +64,12 @@ func (t *transform) run(ctx context.Context, payload []byte) ([]byte, error) {
 	if hasLongNumber(input) {
 		return nil, errLongNumber
 	}
-	ctx, cancel := context.WithTimeout(ctx, transformTime)
-	defer cancel()
-	ctx, stop := limitMemory(ctx)
-	defer stop()
-	value, err := t.only(ctx, input)
+	value, err := t.once(ctx, input)
+	if errors.Is(err, errTransformMemory) || errors.Is(err, errTransformHeap) {
+		value, err = t.once(ctx, input) // others may have taken the memory, or given some back with the program's
+	}
 	if err != nil {
-		return nil, transformError(ctx, err)
+		return nil, err
 	}
 	if jsonSize(value, transformOutput, verifiers.MaxJSONDepth) > transformOutput {
 		return nil, fmt.Errorf("result is larger than %d bytes or nested deeper than %d levels", transformOutput, verifiers.MaxJSONDepth)
@@ -85,9 +85,35 @@ func (t *transform) run(ctx context.Context, payload []byte) ([]byte, error) {
 var (
 	errNoValue         = errors.New("program gave no value")
 	errSeveralValues   = errors.New("program gave more than one value")
+	errTransformTime   = fmt.Errorf("program ran longer than %s", transformTime)
 	errTransformMemory = fmt.Errorf("program took more than %d MiB of memory", transformMemory>>20)
+
+	errTransformHeap   = fmt.Errorf("the gateway took more than %d MiB of memory while the program ran", transformMemory>>20)
 	errTransformWaited = errors.New("other runs of the program took all the time")
+	errTransformCut    = errors.New("the attempt's time was over before the program ended")
 )
+
+// mayPass reports whether a program failed because of what else went on, so that it may succeed at another time.
+func mayPass(err error) bool {
+	return errors.Is(err, errTransformHeap) || errors.Is(err, errTransformWaited) || errors.Is(err, errTransformCut)
+}
+
+// once runs the program within its bounds.
+func (t *transform) once(ctx context.Context, input any) (any, error) {
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
+	ctx, watch := watchRun(ctx)
+	defer watch.cancel(nil)
+	value, err := t.only(ctx, input)
+	own := watch.stop()
+	if err == nil {
+		return value, nil
+	}
+	if err = transformError(ctx, err); errors.Is(err, errTransformHeap) && own {
+		return nil, errTransformMemory
+	}
+	return nil, err
+}
 
 // only runs the program and returns its one value.
 func (t *transform) only(ctx context.Context, input any) (any, error) {
@@ -112,10 +138,13 @@ func (t *transform) only(ctx context.Context, input any) (any, error) {
 func transformError(ctx context.Context, err error) error {
 	var halt *gojq.HaltError
 	switch {
-	case errors.Is(context.Cause(ctx), errTransformMemory), errors.Is(err, errRepeat):
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		if cause := context.Cause(ctx); errors.Is(cause, errTransformTime) || errors.Is(cause, errTransformHeap) {
+			return cause
+		}
+		return errTransformCut
+	case errors.Is(err, errRepeat):
 		return errTransformMemory
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("program ran longer than %s", transformTime)
 	case errors.Is(err, errNoValue), errors.Is(err, errSeveralValues), errors.Is(err, errLongNumber):
 		return err
 	case errors.As(err, &halt):

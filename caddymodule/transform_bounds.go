@@ -10,6 +10,7 @@ import (
 	goruntime "runtime"
 	gometrics "runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -17,37 +18,84 @@ import (
 
 const (
 	transformMemory = 128 << 20 // by which one run may let the heap grow
-	memoryInterval  = 5 * time.Millisecond
+	watchInterval   = 5 * time.Millisecond
 )
 
-// limitMemory returns a context that ends with errTransformMemory when what is alive on the heap has grown by more than transformMemory since. The heap is
-// everybody's, so it is a bound for programs that run wild and not an account of each; and a program ends between its steps, so one step can take more. stop ends the watch and waits for it.
-func limitMemory(ctx context.Context) (limited context.Context, stop func()) {
+// runWatch ends a program that takes too much time or memory, between its steps, so one step can take more.
+//
+// What else goes on must not count. So the time is that of the processor. The heap is everybody's: that it grows is enough to end a program, in case it runs wild, but whose the memory
+// was shows only when the program is gone.
+type runWatch struct {
+	cancel  context.CancelCauseFunc
+	clock   func() time.Duration
+	until   time.Duration // on that clock
+	before  uint64        // on the heap
+	with    uint64        // on the heap when the watch ended the program for its memory; 0: it did not
+	turn    int64         // of the program among those that were ended so; 0: beside another
+	stopped sync.WaitGroup
+}
+
+// Programs that watches have ended for their memory: how many so far, and how many that are not gone yet.
+var memoryEnds, memoryEnding atomic.Int64
+
+// watchRun returns a context for a program that is about to run on this thread. It ends with errTransformTime or errTransformHeap.
+func watchRun(ctx context.Context) (context.Context, *runWatch) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	before := heapBytes()
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		tick := time.NewTicker(memoryInterval)
+	w := &runWatch{cancel: cancel, clock: threadClock(), before: heapBytes()}
+	w.until = w.clock() + transformTime
+	w.stopped.Go(func() {
+		tick := time.NewTicker(watchInterval)
 		defer tick.Stop()
-		for {
+		for ctx.Err() == nil {
 			select {
 			case <-tick.C:
+				w.look()
 			case <-ctx.Done():
-				return
-			}
-			if heapBytes() > before+transformMemory {
-				goruntime.GC() // most of it may be garbage
-				if heapBytes() > before+transformMemory {
-					cancel(errTransformMemory)
-					return
-				}
 			}
 		}
 	})
-	return ctx, func() {
-		cancel(nil)
-		watch.Wait()
+	return ctx, w
+}
+
+// wallClock is a clock for where there is none of a thread's processor time.
+func wallClock() func() time.Duration {
+	started := time.Now()
+	return func() time.Duration { return time.Since(started) }
+}
+
+// look ends the program if it has run for too long, or if there is too much on the heap.
+func (w *runWatch) look() {
+	if w.clock() > w.until {
+		w.cancel(errTransformTime)
+		return
 	}
+	if heapBytes() <= w.before+transformMemory {
+		return
+	}
+	turn := memoryEnds.Add(1)
+	alone := memoryEnding.Add(1) == 1
+	goruntime.GC() // most of it may be garbage
+	with := heapBytes()
+	if with <= w.before+transformMemory {
+		memoryEnding.Add(-1)
+		return
+	}
+	if w.with = with; alone {
+		w.turn = turn
+	}
+	w.cancel(errTransformHeap)
+}
+
+// stop ends the watch and waits for it. own tells that it ended the program for its memory, and that more than transformMemory went with it, of which nothing may be left now, and with no other.
+func (w *runWatch) stop() (own bool) {
+	w.cancel(nil)
+	w.stopped.Wait()
+	if w.with == 0 {
+		return false
+	}
+	defer memoryEnding.Add(-1)
+	goruntime.GC()
+	return heapBytes()+transformMemory < w.with && w.turn == memoryEnds.Load()
 }
 
 // heapBytes is the memory of objects on the heap, those included that have not been swept yet.

@@ -1,9 +1,6 @@
 package caddymodule
 
 import (
-	"context"
-	"errors"
-	goruntime "runtime"
 	"strings"
 	"testing"
 )
@@ -66,21 +63,5 @@ func TestTransformFailures(t *testing.T) {
 		if _, err := newTransform(program); err == nil {
 			t.Errorf("%s: no error", program)
 		}
-	}
-}
-
-// TestMemoryLimit holds more than a program may have.
-func TestMemoryLimit(t *testing.T) {
-	goruntime.GC() // what is garbage now would be room for the program
-	ctx, stop := limitMemory(t.Context())
-	defer stop()
-	hog := make([]byte, 2*transformMemory)
-	<-ctx.Done()
-	if cause := context.Cause(ctx); !errors.Is(cause, errTransformMemory) {
-		t.Errorf("ended because of %v", cause)
-	}
-	goruntime.KeepAlive(hog)
-	if err := transformError(ctx, ctx.Err()); !errors.Is(err, errTransformMemory) {
-		t.Errorf("told as %v", err)
 	}
 }

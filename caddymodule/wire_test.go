@@ -26,6 +26,7 @@ func TestFailuresBeforeTheApplication(t *testing.T) {
 		"header": {"header X-Type {webhook.type}", "", `{"id":"1","type":"a\nb"}`, "header", queue.StateDead},
 		"host":   {"header Host {webhook.type}", "", `{"id":"1","type":"a\nb"}`, "header", queue.StateDead},
 		"proxy":  {"proxy {\n header_up X-Type {webhook.type}\n}", "", `{"id":"1","type":"a\nb"}`, "header", queue.StateDead},
+		"jq":     {"timeout 900ms", "{\n transform jq `if .type == \"slow\" then def f: f; f else . end`\n}", `{"id":"1","type":"slow"}`, "transform", queue.StatePending},
 		"enrich": {"", "{\n enrich " + api.URL + "/{json.type}\n}", `{"id":"1","type":"bad"}`, "enrich", queue.StatePending},
 	} {
 		t.Run(name, func(t *testing.T) {
