@@ -121,17 +121,17 @@ func (f *cachedFetcher) begin() *keyFlights {
 
 // Fetch implements [verifiers.KeyFetcher].
 func (f *cachedFetcher) Fetch(ctx context.Context, rawURL string, allowed func(host string) bool) ([]byte, error) {
-	return f.get(ctx, rawURL, allowed, keyFresh)
+	return f.get(ctx, rawURL, allowed, keyFresh, time.Time{})
 }
 
 // Refresh implements [verifiers.KeyRefresher]: it fetches anew unless that happened a moment ago.
-func (f *cachedFetcher) Refresh(ctx context.Context, rawURL string, allowed func(host string) bool) ([]byte, error) {
-	return f.get(ctx, rawURL, allowed, keyRefresh)
+func (f *cachedFetcher) Refresh(ctx context.Context, rawURL string, since time.Time, allowed func(host string) bool) ([]byte, error) {
+	return f.get(ctx, rawURL, allowed, keyRefresh, since)
 }
 
 // get returns a document that is at most as old as fresh says, fetching it if there is none, and renews one that grew old by itself without making anybody wait.
-// While the key server is out, an old document serves those who ask for no newer one.
-func (f *cachedFetcher) get(ctx context.Context, rawURL string, allowed func(host string) bool, fresh time.Duration) ([]byte, error) {
+// While the key server is out, an old document serves those who ask for no newer one. One from before since serves nobody who may not fetch a newer one yet.
+func (f *cachedFetcher) get(ctx context.Context, rawURL string, allowed func(host string) bool, fresh time.Duration, since time.Time) ([]byte, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "https" || u.User != nil || !allowed(u.Hostname()) {
 		return nil, fmt.Errorf("%w: keys are not published at that address", verifiers.ErrMismatch)
@@ -141,6 +141,9 @@ func (f *cachedFetcher) get(ctx context.Context, rawURL string, allowed func(hos
 	age, justFailed := now().Sub(d.fetched), now().Sub(d.failed) < keyRetry
 	if d.body != nil && age < fresh {
 		defer d.mu.Unlock()
+		if d.fetched.Before(since) {
+			return nil, fmt.Errorf("%w: the key is not among those fetched %s ago, and it is too early to fetch them anew", verifiers.ErrKeysUnavailable, age.Round(time.Second))
+		}
 		return d.body, nil
 	}
 	if d.flight == nil && !justFailed {

@@ -153,15 +153,18 @@ func TestKeyRotation(t *testing.T) {
 			t.Fatalf("%s by %s: %d after %d fetches, want %d after %d", id, k.id, got, server.hit.Load(), status, hits)
 		}
 	}
+	expect(second, "e1", 401, 1) // looked for since it came
 	expect(first, "e1", 200, 1)
 	expect(first, "e2", 200, 1)
 	server.set(serve(keySet(t, first, second)))
-	expect(second, "e3", 401, 1) // fetched a moment ago: whoever makes up ids of keys cannot have the key server flooded
+	expect(second, "e3", 503, 1) // fetched a moment ago: nobody knows yet, and whoever makes up ids of keys cannot have the key server flooded
 	forward(keyRefresh)
 	expect(second, "e3", 200, 2)
 	expect(first, "e4", 200, 2)
+	expect(newTokenKey(t, "k1"), "e5", 401, 2) // the id is known, and the key is another
 	forward(keyRefresh)
 	expect(third, "e5", 401, 3)
+	expect(third, "e5", 503, 3)
 	server.set(outage)
 	forward(keyRefresh)
 	expect(third, "e5", 503, 4) // may be genuine: nobody can tell

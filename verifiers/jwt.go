@@ -146,8 +146,12 @@ func (s *jwtScheme) verifyToken(ctx context.Context, a *attempt, token *jose.JSO
 		}
 		return payload, Proof{SecretIndex: index}, nil
 	}
-	for _, refresh := range []bool{false, true} {
-		doc, err := s.keySet(ctx, a, header, refresh)
+	newer := newerCopy
+	if header.KeyID != "" {
+		newer = currentCopy
+	}
+	for _, want := range []copyWanted{keptCopy, newer} {
+		doc, err := s.keySet(ctx, a, header, want)
 		if err != nil {
 			return nil, Proof{}, err
 		}
@@ -172,15 +176,15 @@ func (s *jwtScheme) verifyToken(ctx context.Context, a *attempt, token *jose.JSO
 }
 
 // keySet fetches the keys, from the address in the token's header where the provider has several and it is one of them.
-func (s *jwtScheme) keySet(ctx context.Context, a *attempt, h *jose.Header, refresh bool) (*keyDocument, error) {
+func (s *jwtScheme) keySet(ctx context.Context, a *attempt, h *jose.Header, want copyWanted) (*keyDocument, error) {
 	if len(s.spec.JKU) == 0 {
-		return s.p.keySource.document(ctx, a, refresh)
+		return s.p.keySource.document(ctx, a, want)
 	}
 	jku, ok := h.ExtraHeaders["jku"].(string)
 	if !ok || !slices.Contains(s.spec.JKU, jku) {
 		return nil, fmt.Errorf("%w: address of the keys is not the provider's", ErrMismatch)
 	}
-	return s.p.keySource.fetch(ctx, a, jku, refresh)
+	return s.p.keySource.fetch(ctx, a, jku, want)
 }
 
 // verifySecrets tries configured keys: shared secrets for HS*, public keys for the rest, never one as the other. The one that fits becomes a's, for claims

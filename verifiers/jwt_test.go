@@ -39,7 +39,7 @@ func (s *keyServer) Fetch(ctx context.Context, rawURL string, allowed func(strin
 	return s.get(rawURL, allowed)
 }
 
-func (s *keyServer) Refresh(_ context.Context, rawURL string, allowed func(string) bool) ([]byte, error) {
+func (s *keyServer) Refresh(_ context.Context, rawURL string, _ time.Time, allowed func(string) bool) ([]byte, error) {
 	s.refreshed++
 	return s.get(rawURL, allowed)
 }

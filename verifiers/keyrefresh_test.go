@@ -22,13 +22,15 @@ import (
 type rotatedKeys struct {
 	kept, newer []byte
 	err         error // of asking for a newer one
+	since       time.Time
 }
 
 func (f *rotatedKeys) Fetch(context.Context, string, func(string) bool) ([]byte, error) {
 	return f.kept, nil
 }
 
-func (f *rotatedKeys) Refresh(context.Context, string, func(string) bool) ([]byte, error) {
+func (f *rotatedKeys) Refresh(_ context.Context, _ string, since time.Time, _ func(string) bool) ([]byte, error) {
+	f.since = since
 	if f.err == nil {
 		f.kept = f.newer
 	}
@@ -99,6 +101,9 @@ func TestRotationWithoutKeyID(t *testing.T) {
 		keys.newer, keys.kept = old, old
 		if _, err := p.Verify(t.Context(), r, nil); !errors.Is(err, ErrMismatch) {
 			t.Errorf("%s: with another key: %v", name, err)
+		}
+		if !keys.since.IsZero() { // else each bad signature would be an outage
+			t.Errorf("%s: wants a copy from after %s", name, keys.since)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -19,8 +20,19 @@ import (
 // KeyRefresher is a KeyFetcher that can be asked for a copy newer than the one it keeps, because a key was rotated. Implementations bound how often.
 type KeyRefresher interface {
 	KeyFetcher
-	Refresh(ctx context.Context, rawURL string, allowed func(host string) bool) ([]byte, error)
+	// Refresh returns a newer copy, or the one it keeps if that was fetched a moment ago. One from before since will not do: then the error wraps
+	// ErrKeysUnavailable, for nobody knows yet.
+	Refresh(ctx context.Context, rawURL string, since time.Time, allowed func(host string) bool) ([]byte, error)
 }
+
+// copyWanted says how new a copy of a document must be.
+type copyWanted int
+
+const (
+	keptCopy    copyWanted = iota // the one that is kept
+	newerCopy                     // newer than that, unless it was fetched a moment ago
+	currentCopy                   // from after the request came: without it nobody can say that a key which the request names is not the provider's
+)
 
 // keySource is a compiled KeySource.
 type keySource struct {
@@ -140,22 +152,28 @@ func matchHost(pattern, host string) bool {
 	return true
 }
 
-// document fetches and reads the document for a request. refresh asks for a newer copy.
-func (s *keySource) document(ctx context.Context, a *attempt, refresh bool) (*keyDocument, error) {
+// document fetches and reads the document for a request.
+func (s *keySource) document(ctx context.Context, a *attempt, want copyWanted) (*keyDocument, error) {
 	addr, err := s.address(a)
 	if err != nil {
 		return nil, err
 	}
-	return s.fetch(ctx, a, addr, refresh)
+	return s.fetch(ctx, a, addr, want)
 }
 
-func (s *keySource) fetch(ctx context.Context, a *attempt, addr string, refresh bool) (*keyDocument, error) {
+func (s *keySource) fetch(ctx context.Context, a *attempt, addr string, want copyWanted) (*keyDocument, error) {
 	if s.p.fetcher == nil {
 		return nil, fmt.Errorf("%w: nothing to fetch them with", ErrKeysUnavailable)
 	}
 	get := s.p.fetcher.Fetch
-	if r, ok := s.p.fetcher.(KeyRefresher); ok && refresh {
-		get = r.Refresh
+	if r, ok := s.p.fetcher.(KeyRefresher); ok && want != keptCopy {
+		var since time.Time
+		if want == currentCopy {
+			since = a.r.At
+		}
+		get = func(ctx context.Context, rawURL string, allowed func(string) bool) ([]byte, error) {
+			return r.Refresh(ctx, rawURL, since, allowed)
+		}
 	}
 	// Resolved now: the fetcher may ask after a has been released.
 	var patterns []string
@@ -180,8 +198,8 @@ func (s *keySource) fetch(ctx context.Context, a *attempt, addr string, refresh 
 }
 
 // keys returns the keys that may have signed a request. An id that is not among them asks for a newer copy by itself.
-func (s *keySource) keys(ctx context.Context, a *attempt, keyID string, refresh bool) ([]*key, error) {
-	d, err := s.document(ctx, a, refresh)
+func (s *keySource) keys(ctx context.Context, a *attempt, keyID string, want copyWanted) ([]*key, error) {
+	d, err := s.document(ctx, a, want)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +210,7 @@ func (s *keySource) keys(ctx context.Context, a *attempt, keyID string, refresh 
 	}
 	has := func(k *key) bool { return keyID == "" || k.id == "" || k.id == keyID }
 	if keyID != "" && !slices.ContainsFunc(d.keys, has) {
-		if d, err = s.document(ctx, a, true); err != nil {
+		if d, err = s.document(ctx, a, currentCopy); err != nil {
 			return nil, err
 		}
 	}

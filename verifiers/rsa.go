@@ -59,16 +59,16 @@ func (s *fetchedScheme) verify(ctx context.Context, a *attempt, secrets []Secret
 	if keyID == "" {
 		keyID = a.sigs[0].keyID
 	}
-	proof, err := s.tryFetched(ctx, a, keyID, false)
+	proof, err := s.tryFetched(ctx, a, keyID, keptCopy)
 	if keyID == "" && errors.Is(err, ErrMismatch) && s.p.keySource.url.fixed() {
 		// nothing says which key it was, so it may be one that has been published since
-		return s.tryFetched(ctx, a, keyID, true)
+		return s.tryFetched(ctx, a, keyID, newerCopy)
 	}
 	return proof, err
 }
 
-func (s *fetchedScheme) tryFetched(ctx context.Context, a *attempt, keyID string, refresh bool) (Proof, error) {
-	keys, err := s.p.keySource.keys(ctx, a, keyID, refresh)
+func (s *fetchedScheme) tryFetched(ctx context.Context, a *attempt, keyID string, want copyWanted) (Proof, error) {
+	keys, err := s.p.keySource.keys(ctx, a, keyID, want)
 	if err != nil {
 		return Proof{}, err
 	}
