@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -22,7 +23,7 @@ type derived struct {
 // any reports whether an event does not show all of its fields.
 func (d *derived) any() bool { return d.id || d.kind || d.time || d.subject }
 
-// derivedKey is what derived fields depend on.
+// derivedKey is what it depends on what of an event is shown.
 type derivedKey struct{ source, provider string }
 
 // metaTime is how long finding out what a source hid may take that is no longer configured.
@@ -62,31 +63,47 @@ func (app *App) findDerived(source, provider string) (d *derived, sure bool) {
 		return all, false
 	}
 	d = &derived{order: map[string]bool{}, otherOrder: p.Redact || len(p.Mask) > 0}
-	var spec *verifiers.Spec
 	if h != nil {
-		spec = h.provider.Spec()
 		for _, f := range h.Forwards {
-			d.order[f.destination.name] = len(f.OrderBy) > 0 && p.hides(f.order, true)
+			d.order[f.destination.name] = len(f.OrderBy) > 0 && (p.hides(f.order, true, ofRequest) || p.hides(f.order, true, ofElement))
 		}
-	} else if spec, err = app.providerSpec(provider); err != nil { // nobody knows any more what was read from where
+	}
+	spec := app.formerSpec(h, provider)
+	if spec == nil { // nobody knows any more what was read from where
 		masks := len(p.Mask) > 0
 		d.id, d.kind, d.time, d.subject = masks, masks, masks, masks || p.Redact
 		return d, true
 	}
-	events := []verifiers.Event{spec.Event}
+	d.add(p, spec, &spec.Event, ofRequest)
 	if spec.Batch != nil {
-		events = append(events, spec.Batch.Event)
-	}
-	for _, e := range events {
-		d.id = d.id || p.hidesText(e.ID, spec, false)
-		d.kind = d.kind || p.hidesText(e.Type, spec, false)
-		d.time = d.time || p.hidesText(e.Time, spec, false)
-		d.subject = d.subject || p.hidesText(e.Subject, spec, true)
+		e, of := spec.Batch.Event, &spec.Event
+		e.Type, e.Time, e.Subject = cmp.Or(e.Type, of.Type), cmp.Or(e.Time, of.Time), cmp.Or(e.Subject, of.Subject)
+		d.add(p, spec, &e, ofElement)
 	}
 	return d, true
 }
 
-func (p *privacy) hidesText(text string, spec *verifiers.Spec, redacted bool) bool {
+// formerSpec is what says where the fields of a source's events were read from, which may have come when it had another provider; nil if that is not known.
+func (app *App) formerSpec(h *Handler, provider string) *verifiers.Spec {
+	if h != nil && h.provider.Spec().ID == provider {
+		return h.provider.Spec()
+	}
+	spec, err := app.providerSpec(provider)
+	if err != nil || spec.ID == spec.Scheme { // the source itself said the rest
+		return nil
+	}
+	return spec
+}
+
+// add adds what is hidden of events that e names.
+func (d *derived) add(p *privacy, spec *verifiers.Spec, e *verifiers.Event, of reading) {
+	d.id = d.id || p.hidesText(e.ID, spec, false, of)
+	d.kind = d.kind || p.hidesText(e.Type, spec, false, of)
+	d.time = d.time || p.hidesText(e.Time, spec, false, of)
+	d.subject = d.subject || p.hidesText(e.Subject, spec, true, of)
+}
+
+func (p *privacy) hidesText(text string, spec *verifiers.Spec, redacted bool, of reading) bool {
 	if text == "" {
 		return false
 	}
@@ -94,19 +111,19 @@ func (p *privacy) hidesText(text string, spec *verifiers.Spec, redacted bool) bo
 	if err != nil { // the provider could read it
 		return len(p.Mask) > 0 || redacted && p.Redact
 	}
-	if text != spec.MessageID && slices.ContainsFunc(expr.Places(), func(at verifiers.Place) bool { return at.Kind == "id" }) && p.hidesText(spec.MessageID, spec, redacted) {
+	if text != spec.MessageID && slices.ContainsFunc(expr.Places(), func(at verifiers.Place) bool { return at.Kind == "id" }) && p.hidesText(spec.MessageID, spec, redacted, ofRequest) {
 		return true
 	}
-	return p.hides(expr, redacted)
+	return p.hides(expr, redacted, of)
 }
 
 // hides tells whether the value of an expression may hold something of a payload that is not shown. redacted says that a source without any payloads does not show it either: without
 // their ids, types and times nobody could operate it.
-func (p *privacy) hides(expr verifiers.Expr, redacted bool) bool {
+func (p *privacy) hides(expr verifiers.Expr, redacted bool, of reading) bool {
 	return slices.ContainsFunc(expr.Places(), func(at verifiers.Place) bool {
 		switch at.Kind {
 		case "json":
-			return redacted && p.Redact || slices.ContainsFunc(p.Mask, func(mask string) bool { return pathsMeet(splitPath(mask), splitPath(at.Name)) })
+			return redacted && p.Redact || p.hidesPath(splitPath(at.Name), of)
 		case "form":
 			return redacted && p.Redact || slices.ContainsFunc(p.Mask, func(mask string) bool { return mask == at.Name || mask == "*" })
 		case "raw", "form_sorted":
@@ -122,11 +139,11 @@ func pathsMeet(mask, path []string) bool {
 	if len(mask) == 0 || len(path) == 0 || strings.ContainsAny(path[0], "(@|{[!") {
 		return true
 	}
-	maskAny, pathAny := mask[0] == "*" || mask[0] == "#", strings.ContainsAny(path[0], "*?#")
+	maskAny, pathAny := mask[0] == "*" || mask[0] == "#", strings.ContainsAny(path[0], "*?")
 	switch {
 	case (mask[0] == path[0] || maskAny || pathAny) && pathsMeet(mask[1:], path[1:]):
 		return true
-	case (isIndex(path[0]) || pathAny) && pathsMeet(mask, path[1:]): // a mask's name looks into lists element by element
+	case (isIndex(path[0]) || path[0] == "#" || pathAny) && !maskAny && pathsMeet(mask, path[1:]): // a mask's name looks into lists element by element
 		return true
 	}
 	return (isIndex(mask[0]) || maskAny) && pathsMeet(mask[1:], path)

@@ -38,12 +38,12 @@ func TestPrivacyHidesExpressions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := [2]bool{masks.hides(expr, true), redacts.hides(expr, true)}; got != want || open.hides(expr, true) || redacts.hides(expr, false) {
+		if got := [2]bool{masks.hides(expr, true, ofRequest), redacts.hides(expr, true, ofRequest)}; got != want || open.hides(expr, true, ofRequest) || redacts.hides(expr, false, ofRequest) {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		}
 	}
 	spec := &verifiers.Spec{MessageID: "json:data.email"}
-	if !masks.hidesText("id", spec, false) || masks.hidesText("id", new(verifiers.Spec), false) || !masks.hidesText("json:", spec, false) || open.hidesText("json:", spec, true) {
+	if !masks.hidesText("id", spec, false, ofRequest) || masks.hidesText("id", new(verifiers.Spec), false, ofRequest) || !masks.hidesText("json:", spec, false, ofRequest) || open.hidesText("json:", spec, true, ofRequest) {
 		t.Error("the message's id, or an expression that cannot be read")
 	}
 }
@@ -66,26 +66,36 @@ func (rig *adminRig) sendHidden(path string) {
 // everywhere collects what is shown of all events.
 func (rig *adminRig) everywhere(own string) map[string]string {
 	rig.t.Helper()
-	out := map[string]string{}
-	for _, path := range []string{
-		"events", "events?state=dead", "events/" + own, "events/" + own + "/payload", "events/" + own + "/payload?form=normalised", "requests", "export", "sources", "destinations", "dead", "status", "audit",
-	} {
-		status, body, _ := rig.call(http.MethodGet, "/webhooks/"+path, nil)
-		if status == http.StatusOK {
-			out[path] = string(body)
-		}
-	}
-	for _, path := range []string{"/", "/events", "/events/" + own, "/events/" + own + "/payload", "/events/" + own + "/payload?form=normalised", "/requests", "/dead", "/replay?state=dead"} {
-		if resp, body := rig.do(http.MethodGet, "/dash"+path, nil, ""); resp.StatusCode == http.StatusOK {
-			out["page "+path] = body
-		}
-	}
-	for _, command := range []string{"events", "show " + own, "dead", "export"} {
+	out := rig.answers("events", "events?state=dead", "events/"+own, "events/"+own+"/payload", "events/"+own+"/payload?format=normalised", "requests", "export", "sources", "destinations", "dead", "status", "audit")
+	rig.pages(out, "", "events", "events/"+own, "events/"+own+"/payload", "events/"+own+"/payload?format=normalised", "requests", "dead", "replay?state=dead")
+	for _, command := range []string{"events", "show " + own, "show " + own + " --payload", "show " + own + " --normalised", "dead", "export"} {
 		words := strings.Fields(command)
 		o := rig.webhooks(words[0], words[1:]...)
 		out["command "+command] = o.stdout + o.stderr
 	}
 	return out
+}
+
+// answers collects what the API says.
+func (rig *adminRig) answers(paths ...string) map[string]string {
+	rig.t.Helper()
+	out := map[string]string{}
+	for _, path := range paths {
+		if status, body, _ := rig.call(http.MethodGet, "/webhooks/"+path, nil); status == http.StatusOK {
+			out[path] = string(body)
+		}
+	}
+	return out
+}
+
+// pages adds what the dashboard shows.
+func (rig *adminRig) pages(to map[string]string, paths ...string) {
+	rig.t.Helper()
+	for _, path := range paths {
+		if resp, body := rig.do(http.MethodGet, "/dash/"+path, nil, ""); resp.StatusCode == http.StatusOK {
+			to["page /"+path] = body
+		}
+	}
 }
 
 // TestDerivedFieldsAreHidden masks the paths that an event's fields are read from, and looks for the values wherever events are shown.

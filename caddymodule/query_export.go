@@ -17,13 +17,13 @@ const exportBatch = 200
 type exporter struct {
 	g       *gateway
 	compact bool
-	privacy map[string]*privacy // by source
+	privacy map[derivedKey]*privacy
 }
 
 // Export writes what a filter selects to w, one CloudEvent in a line, and returns the cursor at which the next page goes on; it is empty at the end. With
 // onePage, it stops after the filter's limit, and next is told the cursor before anything is written.
 func (g *gateway) Export(ctx context.Context, f queue.Filter, compact, onePage bool, w io.Writer, next func(cursor string)) error {
-	x := &exporter{g: g, compact: compact, privacy: map[string]*privacy{}}
+	x := &exporter{g: g, compact: compact, privacy: map[derivedKey]*privacy{}}
 	if f.Cursor == "" {
 		g.audit(ctx, "export", f.Source, describeFilter(&f))
 	}
@@ -67,12 +67,13 @@ func (x *exporter) write(ctx context.Context, v *eventView, w io.Writer) error {
 	case err != nil:
 		return fmt.Errorf("event %s: %w", v.ID, err)
 	}
-	p, ok := x.privacy[e.Source]
+	key := derivedKey{e.Source, e.Provider}
+	p, ok := x.privacy[key]
 	if !ok {
 		if p, err = x.g.privacy(ctx, e.Source, e.Provider); err != nil {
 			return err
 		}
-		x.privacy[e.Source] = p
+		x.privacy[key] = p
 	}
 	line, err := x.g.archive(e, v, p, x.compact)
 	if err != nil {

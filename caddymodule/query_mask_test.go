@@ -57,10 +57,10 @@ func TestMaskPayload(t *testing.T) {
 func TestPrivacyLearnsFromProvider(t *testing.T) {
 	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
 	p.learn(&verifiers.Spec{
-		Scheme: verifiers.SchemeToken, Signature: verifiers.Signature{In: "json", Names: []string{"auth.code"}},
+		Scheme: verifiers.SchemeToken, Signature: verifiers.Signature{In: "json", Names: []string{"auth.code", `list.#(kind=="x").code`}},
 		Checks: []verifiers.Check{
 			{Expr: "header:X-Room", Equals: "secret"}, {Expr: "query:who", Equals: "param:pin"}, {Expr: "header:X-Topic", Equals: "literal:orders"},
-			{Expr: "json:account", Equals: "param:account"},
+			{Expr: "json:account", Equals: "param:account"}, {Expr: "json:head.pin || json:pin>lower", Equals: "param:pin"},
 		},
 		Params: []verifiers.Param{{Name: "pin", Secret: true}, {Name: "account"}},
 	})
@@ -78,7 +78,7 @@ func TestPrivacyLearnsFromProvider(t *testing.T) {
 	if got, want := p.address("https://u:p@h/x?who=1&b=2&access_token=3&flag"), "https://h/x?who=***&b=2&access_token=***&flag"; got != want {
 		t.Errorf("address %s, want %s", got, want)
 	}
-	if !slices.Equal(p.Mask, []string{"auth.code"}) {
+	if !slices.Equal(p.Mask, []string{"auth.code", "list", "head.pin", "pin"}) {
 		t.Errorf("mask: %v", p.Mask)
 	}
 	p.path = true

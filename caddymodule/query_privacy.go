@@ -21,8 +21,9 @@ const metaPrivacy = "privacy/"
 
 // privacyRules are what a source hides of its payloads.
 type privacyRules struct {
-	Redact bool     `json:"redact,omitempty"`
-	Mask   []string `json:"mask,omitempty"`
+	Redact   bool       `json:"redact,omitempty"`
+	Mask     []string   `json:"mask,omitempty"`     // what the configuration masks, and where the provider's secrets are
+	Elements [][]string `json:"elements,omitempty"` // where in a request the elements of its batch are
 }
 
 // keepPrivacy stores what the sources of this configuration hide.
@@ -35,8 +36,7 @@ func (app *App) keepPrivacy(ctx context.Context, store queue.Store) error {
 	sources := maps.Clone(app.sources)
 	app.mu.Unlock()
 	for _, name := range sortedKeys(sources) {
-		h := sources[name]
-		value, err := json.Marshal(privacyRules{Redact: h.Redact, Mask: h.Mask})
+		value, err := json.Marshal(sources[name].privacy().privacyRules)
 		if err != nil {
 			return fmt.Errorf("privacy of source %s: %w", name, err)
 		}
@@ -60,21 +60,31 @@ type privacy struct {
 	headers map[string]bool // canonical names of those with secrets
 	queries map[string]bool // lower-case names of parameters with secrets
 	path    bool            // the last segment of the path is a secret
+	whole   bool            // batches are not split
+}
+
+// privacy is what the source's configuration says.
+func (h *Handler) privacy() *privacy {
+	p := &privacy{privacyRules: privacyRules{Redact: h.Redact, Mask: slices.Clone(h.Mask)}, headers: map[string]bool{}, queries: map[string]bool{}, whole: !h.rules.split}
+	p.learn(h.provider.Spec())
+	if h.Token != nil {
+		p.learnToken(h.Token.Place)
+	}
+	return p
 }
 
 // privacy finds out what may be shown of a source's requests: by its configuration or, if that is gone, by what it was. Nothing is known of a source
 // that neither has: its payloads are hidden.
 func (g *gateway) privacy(ctx context.Context, source, provider string) (*privacy, error) {
-	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
 	if h := g.app.source(source); h != nil {
-		p.Redact, p.Mask = h.Redact, slices.Clone(h.Mask)
-		p.learn(h.provider.Spec())
-		if h.Token != nil {
-			p.learnToken(h.Token.Place)
+		p := h.privacy()
+		if spec, err := g.app.providerSpec(provider); err == nil && provider != h.provider.Spec().ID { // the source had another one before
+			p.learn(spec)
 		}
 		return p, nil
 	}
-	if spec, err := g.app.providerSpec(provider); err == nil { // else the provider is gone too, and only the usual names are masked
+	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
+	if spec, err := g.app.providerSpec(provider); err == nil { // else the provider is gone too, and only the usual headers are masked
 		p.learn(spec)
 	}
 	value, err := g.meta.Meta(ctx, metaPrivacy+source)
@@ -89,7 +99,7 @@ func (g *gateway) privacy(ctx context.Context, source, provider string) (*privac
 	if err := json.Unmarshal(value, &rules); err != nil {
 		return nil, fmt.Errorf("privacy of source %s: %w", source, err)
 	}
-	p.Redact, p.Mask = rules.Redact, append(p.Mask, rules.Mask...)
+	p.Redact, p.Mask, p.Elements = rules.Redact, append(p.Mask, rules.Mask...), append(p.Elements, rules.Elements...)
 	return p, nil
 }
 
@@ -100,8 +110,11 @@ func (app *App) source(name string) *Handler {
 	return app.sources[name]
 }
 
-// learn notes where a provider's requests carry signatures, tokens and secrets.
+// learn notes where a provider's requests carry signatures, tokens and secrets, and the elements of batches.
 func (p *privacy) learn(spec *verifiers.Spec) {
+	if spec.Batch != nil {
+		p.Elements = append(p.Elements, elementsPath(spec.Batch))
+	}
 	names := slices.Concat(spec.Signature.Names, spec.Signature.Legacy)
 	switch spec.Signature.In {
 	case "", "header":
@@ -112,24 +125,23 @@ func (p *privacy) learn(spec *verifiers.Spec) {
 		p.path = true
 	case "json", "form":
 		if spec.Scheme == verifiers.SchemeToken { // the secret itself; a signature in the payload is none
-			p.Mask = append(p.Mask, names...)
+			p.addMasks(spec.Signature.In, names...)
 		}
 	}
 	for _, c := range spec.Checks {
-		if c.Equals == "" || strings.HasPrefix(c.Equals, "literal:") {
+		expr, err := verifiers.ParseExpr(c.Expr)
+		if err != nil || c.Equals != "secret" && !isSecretParam(spec, strings.TrimPrefix(c.Equals, "param:")) {
 			continue
 		}
-		place, name, _ := strings.Cut(c.Expr, ":")
-		name, _, _ = strings.Cut(name, ">")
-		secret := c.Equals == "secret" || isSecretParam(spec, strings.TrimPrefix(c.Equals, "param:"))
-		switch {
-		case !secret:
-		case place == "header":
-			p.addHeaders([]string{name})
-		case place == "query":
-			p.addQueries([]string{name})
-		case place == "json", place == "form":
-			p.Mask = append(p.Mask, name)
+		for _, at := range expr.Places() {
+			switch at.Kind {
+			case "header":
+				p.addHeaders([]string{at.Name})
+			case "query":
+				p.addQueries([]string{at.Name})
+			case "json", "form":
+				p.addMasks(at.Kind, at.Name)
+			}
 		}
 	}
 }
@@ -154,6 +166,16 @@ func (p *privacy) addHeaders(names []string) {
 			continue
 		}
 		p.headers[http.CanonicalHeaderKey(name)] = true
+	}
+}
+
+// addMasks adds the places of secrets in a payload.
+func (p *privacy) addMasks(place string, names ...string) {
+	for _, name := range names {
+		if place == "json" {
+			name = maskOf(plainPath(name))
+		}
+		p.Mask = append(p.Mask, name)
 	}
 }
 
@@ -219,12 +241,25 @@ func maskQuery(raw string, secret func(name string) bool) string {
 	return strings.Join(pairs, "&")
 }
 
-// payload returns a payload as it may be shown; errHidden if it may not.
+// payload returns the payload of an event as it may be shown; errHidden if it may not.
 func (p *privacy) payload(body []byte, contentType string) ([]byte, bool, error) {
+	masks, all := p.eventMasks()
+	if all && !p.Redact && len(body) > 0 && !(p.whole && p.looksWhole(body)) {
+		return []byte(`"` + maskText + `"`), true, nil
+	}
+	return p.masked(body, contentType, masks)
+}
+
+// request returns the body of a request, which was not taken apart, as it may be shown; errHidden if it may not.
+func (p *privacy) request(body []byte, contentType string) ([]byte, bool, error) {
+	return p.masked(body, contentType, p.requestMasks())
+}
+
+func (p *privacy) masked(body []byte, contentType string, masks []string) ([]byte, bool, error) {
 	if p.Redact {
 		return nil, false, fmt.Errorf("%w: it shows no payloads (redact)", errHidden)
 	}
-	out, hit, err := maskPayload(body, contentType, p.Mask)
+	out, hit, err := maskPayload(body, contentType, masks)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", errHidden, err)
 	}

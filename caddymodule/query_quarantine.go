@@ -96,7 +96,7 @@ func (g *gateway) RefusedPayload(ctx context.Context, id string) (payloadView, e
 		return payloadView{}, err
 	}
 	contentType := r.Header.Get("Content-Type")
-	body, masked, err := privacy.payload(r.body, contentType)
+	body, masked, err := privacy.request(r.body, contentType)
 	if err != nil {
 		return payloadView{}, fmt.Errorf("payload of %s: %w", id, err)
 	}
