@@ -127,3 +127,35 @@ func (rig *adminRig) lookFor(needles map[string][]string) {
 		}
 	}
 }
+
+// TestTokenOfLarkIsHidden: it stands in events that are not encrypted, which are refused where they are not signed either.
+func TestTokenOfLarkIsHidden(t *testing.T) {
+	rig := startAdmin(t, "memory", "", "webhook lark_feishu {\n secret ekey\n param verification_token HUSH\n}")
+	spec, err := catalogue.Lookup("lark_feishu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := verifiers.Compile(spec.Merge(&verifiers.Spec{Values: map[string]string{"verification_token": "HUSH"}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, status := range map[string]int{
+		`{"header":{"event_id":"e1","event_type":"seen","token":"HUSH"}}`:   http.StatusOK,
+		`{"uuid":"e2","event":{"type":"seen"},"token":"HUSH"}`:              http.StatusOK,
+		`{"header":{"event_id":"e3","event_type":"seen","token":"theirs"}}`: http.StatusUnauthorized,
+	} {
+		if resp, answer := rig.sendSigned(p, "ekey", "/", body, time.Now()); resp.StatusCode != status {
+			t.Errorf("%s: %d %s", body, resp.StatusCode, answer)
+		}
+		if resp, _ := rig.do(http.MethodPost, "/", http.Header{"Content-Type": {"application/json"}}, body); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s, not signed: %s", body, resp.Status)
+		}
+	}
+	eventually(t, "refused requests are kept", func() bool { return len(get[refusedPage](rig, "/webhooks/quarantine").Requests) == 4 })
+	rig.lookFor(map[string][]string{"lark_feishu": {"HUSH"}})
+	for _, e := range get[eventPage](rig, "/webhooks/events").Events {
+		if e.Type != "seen" {
+			t.Errorf("%+v", e)
+		}
+	}
+}
