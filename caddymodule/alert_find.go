@@ -21,6 +21,7 @@ type alertSamples struct {
 	died    map[string]time.Time // when a delivery last died
 	used    map[string]time.Time // by source and secret: last use; the start of the watch if unknown
 	since   time.Time
+	last    time.Time // when the counters were read before
 }
 
 type countAt struct {
@@ -39,10 +40,33 @@ type observation struct {
 	sources map[string]*Handler
 }
 
+// begin reads what was counted before the watch, which is no news.
+func (s *alertSamples) begin(at time.Time) error {
+	if s.refused != nil {
+		return nil
+	}
+	refused, err := refusedBySource()
+	if err != nil {
+		return err
+	}
+	s.refused, s.dead, s.died, s.used = map[string][]countAt{}, map[string]uint64{}, map[string]time.Time{}, map[string]time.Time{}
+	s.since, s.last = at, at
+	for source, n := range refused {
+		s.refused[source] = []countAt{{at, n}}
+	}
+	return nil
+}
+
+// refusedBySource counts the requests that sources have refused since the process started.
+func refusedBySource() (map[string]float64, error) {
+	refused := make(map[string]float64)
+	return refused, readMetric(processMetrics.refused, func(labels map[string]string, n float64) { refused[labels["source"]] += n })
+}
+
 // take reads the counters.
 func (s *alertSamples) take(ctx context.Context, rt *runtime, app *App, at time.Time) (*observation, error) {
-	if s.refused == nil {
-		s.refused, s.dead, s.died, s.used, s.since = map[string][]countAt{}, map[string]uint64{}, map[string]time.Time{}, map[string]time.Time{}, at
+	if err := s.begin(at); err != nil {
+		return nil, err
 	}
 	o := &observation{samples: s}
 	var err error
@@ -66,14 +90,19 @@ func (s *alertSamples) take(ctx context.Context, rt *runtime, app *App, at time.
 		}
 		s.dead[name] = d.Dead
 	}
-	refused := make(map[string]float64)
-	if err := readMetric(processMetrics.refused, func(labels map[string]string, n float64) { refused[labels["source"]] += n }); err != nil {
+	refused, err := refusedBySource()
+	if err != nil {
 		return nil, err
 	}
 	for source, n := range refused {
-		s.refused[source] = append(s.refused[source], countAt{at, n})
-		s.refused[source] = s.refused[source][max(0, len(s.refused[source])-maxRefusedSamples):]
+		history := s.refused[source]
+		if history == nil { // it has refused nothing before
+			history = []countAt{{s.last, 0}}
+		}
+		history = append(history, countAt{at, n})
+		s.refused[source] = history[max(0, len(history)-maxRefusedSamples):]
 	}
+	s.last = at
 	return o, readMetric(processMetrics.secretUsed, func(labels map[string]string, unix float64) {
 		s.used[labels["source"]+"/"+labels["index"]] = time.Unix(int64(unix), 0)
 	})

@@ -137,6 +137,33 @@ func TestAlertOnRefusedRequests(t *testing.T) {
 	}
 }
 
+// TestAlertOnTheFirstRefusedRequests has a source refuse its first requests all at once, between two looks and before the first one.
+func TestAlertOnTheFirstRefusedRequests(t *testing.T) {
+	for name, before := range map[string]bool{"before the first look": true, "between two looks": false} {
+		t.Run(name, func(t *testing.T) {
+			source := "fresh-" + strings.ReplaceAll(name, " ", "-") + time.Now().Format("150405.000000000") // the counters are the process's
+			r := startAlerts(t, "on refused 3 per 5m", "webhook github {\n name "+source+"\n secret "+testSecret+"\n}")
+			if err := r.watcher.samples.begin(r.at); err != nil {
+				t.Fatal(err)
+			}
+			if !before {
+				r.look(time.Second)
+			}
+			for range 4 {
+				if resp, _ := r.gateway.do(http.MethodPost, "/", nil, "{}"); resp.StatusCode != 401 {
+					t.Fatal(resp.Status)
+				}
+			}
+			r.look(time.Second)
+			if m := r.messages(1); m.Kind != "refused" || m.Subject != source {
+				t.Errorf("%+v", m)
+			}
+			r.look(6 * time.Minute)
+			r.messages(2)
+		})
+	}
+}
+
 func TestAlertsOnAFailingApplication(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)

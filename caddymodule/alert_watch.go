@@ -58,6 +58,9 @@ type watcher struct {
 
 func newWatcher(rt *runtime) *watcher {
 	w := &watcher{rt: rt, logger: rt.logger.Named("alerts"), quit: make(chan struct{})}
+	if err := w.samples.begin(now()); err != nil {
+		w.logger.Warn("counters cannot be read yet", zap.Error(err))
+	}
 	w.wg.Go(w.run)
 	return w
 }
