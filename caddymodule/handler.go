@@ -25,6 +25,7 @@ type Handler struct {
 	app       *App
 	logger    *zap.Logger
 	provider  *verifiers.Provider
+	params    liveParams
 	secrets   *secretSet
 	token     *tokenGuard
 	ackReply  ackReply

@@ -39,31 +39,17 @@ func (h *Handler) provisionProvider(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if spec, err = resolveValues(spec); err != nil {
+	if spec, h.params, err = resolveParams(spec, h.logger); err != nil {
 		return err
 	}
 	guest, err := h.provisionGuest(ctx, spec.Scheme)
 	if err != nil {
 		return err
 	}
-	if h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys), guest); err != nil {
+	if h.provider, err = verifiers.Compile(spec, verifiers.WithKeyFetcher(h.app.keys), verifiers.WithParams(h.params.present), guest); err != nil {
 		return verifiers.OptionError(err)
 	}
-	return nil
-}
-
-// resolveValues replaces placeholders in the values of a provider's parameters, which may be secret.
-func resolveValues(spec *verifiers.Spec) (*verifiers.Spec, error) {
-	resolved := *spec
-	resolved.Values = make(map[string]string, len(spec.Values))
-	for _, name := range sortedKeys(spec.Values) {
-		value, err := newSecretSource(spec.Values[name])
-		if err != nil {
-			return nil, fmt.Errorf("param %s: %w", name, err)
-		}
-		resolved.Values[name] = string(value.value)
-	}
-	return &resolved, nil
+	return h.params.require(spec, guest)
 }
 
 // providerSpec looks a provider up among the user's own, the plugins' and the catalogue's.

@@ -111,7 +111,7 @@ func (h *Handler) view() *sourceView {
 	for _, label := range h.secrets.labels() {
 		v.Secrets = append(v.Secrets, secretView{Label: label})
 	}
-	v.Failing = h.secrets.failing(now())
+	v.Failing = append(h.secrets.failing(now()), h.params.failing(now())...)
 	if h.Token != nil {
 		v.Token = h.Token.Place
 		v.Failing = append(v.Failing, h.token.secrets.failing(now())...)

@@ -106,13 +106,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("loading webhooks app: %w", err)
 	}
 	h.app = app.(*App)
-	if err := h.provisionProvider(ctx); err != nil {
-		return fmt.Errorf("webhook %s: %w", h.Provider, err)
-	}
 	if h.Name == "" {
 		h.Name = h.Provider
 	}
 	h.logger = ctx.Logger().With(zap.String("source", h.Name))
+	if err := h.provisionProvider(ctx); err != nil {
+		return fmt.Errorf("webhook %s: %w", h.Provider, err)
+	}
 	if err := h.provisionSource(ctx); err != nil {
 		return fmt.Errorf("source %s: %w", h.Name, err)
 	}

@@ -66,6 +66,16 @@ func (p *Provider) compileParams() error {
 	return nil
 }
 
+// param is the present value of a param; the empty string if it has none.
+func (p *Provider) param(name string) string {
+	if p.present != nil {
+		if value, ok := p.present(name); ok {
+			return value
+		}
+	}
+	return p.params[name]
+}
+
 func paramNames(params []Param) string {
 	if len(params) == 0 {
 		return "none"

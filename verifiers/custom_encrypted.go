@@ -37,7 +37,7 @@ func wecomDecrypt(a *attempt, v string) (string, bool) {
 	if a.p == nil {
 		return "", false
 	}
-	aesKey, err := base64.StdEncoding.DecodeString(a.p.params["encoding_aes_key"] + "=")
+	aesKey, err := base64.StdEncoding.DecodeString(a.p.param("encoding_aes_key") + "=")
 	if err != nil || len(aesKey) != 32 {
 		return "", false
 	}
@@ -53,7 +53,7 @@ func wecomDecrypt(a *attempt, v string) (string, bool) {
 	if uint64(n) > uint64(len(rest)) {
 		return "", false
 	}
-	if id := a.p.params["receive_id"]; id != "" && string(rest[n:]) != id {
+	if id := a.p.param("receive_id"); id != "" && string(rest[n:]) != id {
 		return "", false // somebody else's message
 	}
 	return string(rest[:n]), true

@@ -72,13 +72,10 @@ func (p *Provider) newKeySource(s *KeySource) error {
 	if ks.url, err = p.parseTemplate("key_source.url", s.URL); err != nil {
 		return err
 	}
-	hosts := s.Hosts
-	if len(hosts) == 0 {
-		if hosts, err = p.ownHost(ks.url); err != nil {
-			return err
-		}
+	if len(s.Hosts) == 0 && !ks.url.fixed() {
+		return fieldError("key_source.hosts", "expected the only hosts that keys may come from")
 	}
-	if ks.hosts, err = p.parseHosts("key_source.hosts", hosts); err != nil {
+	if ks.hosts, err = p.parseHosts("key_source.hosts", s.Hosts); err != nil {
 		return err
 	}
 	if err := ks.checkFixed(); err != nil {
@@ -98,17 +95,6 @@ func (p *Provider) newKeySource(s *KeySource) error {
 	}
 	p.keySource = ks
 	return nil
-}
-
-// ownHost is the host of an address that does not depend on the request. An address without a host, because a param was not given, matches none.
-func (p *Provider) ownHost(addr *Template) ([]string, error) {
-	a := newAttempt(p, &Request{})
-	defer a.release()
-	u, err := url.Parse(addr.string(a))
-	if err != nil || !addr.fixed() {
-		return nil, fieldError("key_source.hosts", "expected the only hosts that keys may come from")
-	}
-	return []string{u.Hostname()}, nil
 }
 
 func (p *Provider) parseHosts(field string, hosts []string) ([]*Template, error) {
@@ -175,11 +161,7 @@ func (s *keySource) fetch(ctx context.Context, a *attempt, addr string, want cop
 			return r.Refresh(ctx, rawURL, since, allowed)
 		}
 	}
-	// Resolved now: the fetcher may ask after a has been released.
-	var patterns []string
-	for _, t := range s.hosts {
-		patterns = append(patterns, t.string(a))
-	}
+	patterns := s.patterns(a, addr) // resolved now: the fetcher may ask after a has been released
 	raw, err := get(ctx, addr, func(host string) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool { return matchHost(p, host) })
 	})
@@ -195,6 +177,19 @@ func (s *keySource) fetch(ctx context.Context, a *attempt, addr string, want cop
 	}
 	s.parsed.Add(addr, d)
 	return d, nil
+}
+
+// patterns are those of the hosts that keys may come from: the address's own, where the data names none.
+func (s *keySource) patterns(a *attempt, addr string) (out []string) {
+	if len(s.hosts) == 0 {
+		if u, err := url.Parse(addr); err == nil {
+			return []string{u.Hostname()}
+		}
+	}
+	for _, t := range s.hosts {
+		out = append(out, t.string(a))
+	}
+	return out
 }
 
 // keys returns the keys that may have signed a request. An id that is not among them asks for a newer copy by itself.

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// Provider is a compiled Spec. It is immutable and safe for concurrent use.
+// Provider is a compiled Spec. It is immutable, but for what [WithParams] says, and safe for concurrent use.
 type Provider struct {
 	spec    *Spec
 	params  map[string]string
+	present func(param string) (string, bool)
 	fetcher KeyFetcher
 	guest   Verifier // of scheme guest
 
@@ -42,6 +43,12 @@ type Option func(*Provider)
 
 // WithKeyFetcher gives a Provider the means to fetch published keys. Without it such providers refuse everything with ErrKeysUnavailable.
 func WithKeyFetcher(f KeyFetcher) Option { return func(p *Provider) { p.fetcher = f } }
+
+// WithParams gives a Provider the present values of params that may change while it is used. The Spec has those that they have now; of a param that present does
+// not know, the Spec's is the only one. A new value must be one that Compile takes.
+func WithParams(present func(name string) (value string, ok bool)) Option {
+	return func(p *Provider) { p.present = present }
+}
 
 // scheme is one way of signing, compiled for one provider.
 type scheme interface {

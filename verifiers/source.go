@@ -114,7 +114,7 @@ func (s source) value(a *attempt) string {
 		if a.p == nil {
 			return ""
 		}
-		return a.p.params[s.name]
+		return a.p.param(s.name)
 	case placeLiteral:
 		return s.name
 	case placeBody, placeRaw:
