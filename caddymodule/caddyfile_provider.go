@@ -41,7 +41,7 @@ func (app *App) parseProvider(d *caddyfile.Dispenser) error {
 		return placed(err, at)
 	}
 	if _, err := compileEarly(spec); err != nil {
-		return placed(fmt.Errorf("provider %s: %w", args[0], err), at)
+		return placed(fmt.Errorf("provider %s: %w", args[0], verifiers.OptionError(err)), at)
 	}
 	return nil
 }

@@ -128,6 +128,22 @@ func checkMethods(field string, methods []string) error {
 // customSchemes are the schemes that data cannot express, by Spec.Custom.
 var customSchemes = map[string]func(p *Provider) (scheme, error){}
 
+// schemes are those that a configuration may name.
+var schemes = []string{
+	SchemeHMAC, SchemeConcatHash, SchemeStandard, SchemeEd25519, SchemeECDSA, SchemeRSA, SchemeRSACert, SchemeJWT, SchemeJWS, SchemeToken, SchemeBasic, SchemeNone,
+}
+
+// checkScheme comes before what depends on the scheme.
+func (p *Provider) checkScheme() error {
+	switch {
+	case p.spec.Scheme == SchemeGuest || slices.Contains(schemes, p.spec.Scheme):
+		return nil
+	case p.spec.Scheme == "":
+		return fieldError("scheme", "expected one of %s", strings.Join(schemes, ", "))
+	}
+	return fieldError("scheme", "%q is not known: expected one of %s", p.spec.Scheme, strings.Join(schemes, ", "))
+}
+
 func (p *Provider) compileScheme() error {
 	var err error
 	if p.spec.Custom != "" {
@@ -171,8 +187,6 @@ func (p *Provider) compileScheme() error {
 	case SchemeJWT, SchemeJWS:
 		p.scheme, err = newJWTScheme(p)
 		return err
-	default:
-		return fieldError("scheme", "%q is not known: expected hmac, concat_hash, standard, ed25519, ecdsa, rsa, rsa_cert, jwt, jws, token, basic or none", p.spec.Scheme)
 	}
 	if pad := p.spec.Padding; pad != "" && pad != "pkcs1v15" && pad != "pss" {
 		return fieldError("padding", "%q is not known: expected pkcs1v15 or pss", pad)

@@ -69,7 +69,7 @@ func Compile(spec *Spec, opts ...Option) (*Provider, error) {
 		o(p)
 	}
 	for _, step := range []func() error{
-		p.compileParams, p.compileHash, p.compileKey, p.compileSignature, p.compileTimestamp, p.compileContent,
+		p.checkScheme, p.compileParams, p.compileHash, p.compileKey, p.compileSignature, p.compileTimestamp, p.compileContent,
 		p.compileKeySource, p.compileChecks, p.compileEvent, p.compileAnswers, p.compileScheme,
 	} {
 		if err := step(); err != nil {
