@@ -99,7 +99,7 @@ func (d *Destination) address(ctx context.Context, try *delivery.Try, f *Forward
 	h.Set("Webhook-Attempt", strconv.Itoa(try.Attempt))
 	h.Del("Incremental") // it asked us not to wait for the whole body, and reverse_proxy refuses to hand such a wish on where it buffers
 	signature, covered := false, false
-	if format == formatOriginal && d.Sign == nil {
+	if format == formatOriginal && (d.Sign == nil || d.Sign.As == signProvider) {
 		signature, covered = d.providersOwn(try.Event, f, h)
 	}
 	if !signature {

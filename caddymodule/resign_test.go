@@ -1,12 +1,18 @@
 package caddymodule
 
 import (
+	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // TestSigningSecretForm checks that a changed file which is no key leaves the last good value to sign with.
@@ -25,5 +31,55 @@ func TestSigningSecretForm(t *testing.T) {
 	}
 	if live := signer.secrets.get(time.Now().Add(time.Hour)); len(live) != 1 || string(live[0].Bytes()) != good {
 		t.Error("another secret is live")
+	}
+}
+
+// TestSignProviderUnderOtherNames forwards requests whose signature, id and time came under other names than the first ones. An application that reads those, and
+// one that reads the first, finds all that it needs there, and nothing that the provider signed.
+func TestSignProviderUnderOtherNames(t *testing.T) {
+	const secret, own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+	app := startApplication(t, nil)
+	var sources strings.Builder
+	for id, options := range map[string]string{"shopify": "", "incident_io": "tolerance 1h", "svix": "tolerance 1h"} {
+		fmt.Fprintf(&sources, "handle /%[1]s {\n webhook %[1]s {\n secret %s\n dedup off\n %s\n forward %s/%[1]s {\n sign provider %[5]s\n }\n }\n}\n", id, secret, options, app.URL, own)
+	}
+	g := startGateway(t, "", sources.String())
+	for i, c := range []struct {
+		provider string
+		renamed  map[string]string // what came, by the name under which the catalogue signs
+		read     []string          // sets of names that an application may read, by their beginning; empty: all
+		gateways bool              // webhook-id is the gateway's
+	}{
+		{"shopify", map[string]string{"X-Shopify-Hmac-Sha256": "Shopify-Hmac-Sha256"}, []string{"Shopify-", "X-Shopify-"}, true},
+		{"incident_io", nil, []string{"Webhook-"}, false},
+		{"incident_io", map[string]string{"Webhook-Id": "Svix-Id", "Webhook-Timestamp": "Svix-Timestamp", "Webhook-Signature": "Svix-Signature"}, []string{"Svix-", "Webhook-"}, false},
+		{"svix", nil, []string{"Svix-"}, true},
+		{"svix", map[string]string{"Svix-Id": "Webhook-Id", "Svix-Timestamp": "Webhook-Timestamp", "Svix-Signature": "Webhook-Signature"}, []string{"Svix-", "Webhook-"}, false},
+	} {
+		p, at := provider(t, c.provider), time.Now().Add(-30*time.Minute)
+		sent := signedRequest(t, p, secret, "http://"+g.addr+"/"+c.provider, `{"type":"a"}`, at).Header
+		for from, to := range c.renamed {
+			sent.Set(to, sent.Get(from))
+			sent.Del(from)
+		}
+		if resp, text := g.do(http.MethodPost, "/"+c.provider, sent, `{"type":"a"}`); resp.StatusCode >= 300 {
+			t.Fatalf("%s: %d %s", c.provider, resp.StatusCode, text)
+		}
+		got := app.await(t, i+1)[i]
+		for _, beginning := range c.read {
+			header := http.Header{}
+			for name, values := range got.header {
+				if strings.HasPrefix(name, beginning) {
+					header[name] = values
+				}
+			}
+			r := &verifiers.Request{Method: http.MethodPost, URL: new(url.URL), Header: header, Body: got.body, At: got.at}
+			if _, err := p.Verify(t.Context(), r, []verifiers.Secret{verifiers.NewSecret([]byte(own))}); err != nil {
+				t.Errorf("%s as %v, read as %s: %v", c.provider, c.renamed, beginning, err)
+			}
+		}
+		if id := got.header.Get("Webhook-Id"); strings.HasPrefix(id, "wh_") != c.gateways {
+			t.Errorf("%s as %v: webhook-id %q", c.provider, c.renamed, id)
+		}
 	}
 }

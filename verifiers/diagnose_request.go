@@ -122,7 +122,7 @@ func (d *diagnostician) headers() {
 	}
 	for _, name := range spec.Signature.Legacy {
 		if d.r.Header.Get(name) != "" {
-			d.found("legacy_signature", false, "%s carries an older signature, which is not accepted", name)
+			d.found("legacy_signature", false, "%s carries a signature of another kind, which is not used", name)
 		}
 	}
 }

@@ -207,11 +207,27 @@ func (e *Expr) repeatedHeader(a *attempt) string {
 	return ""
 }
 
-// write puts a value where the expression's first alternative reads it.
-func (e *Expr) write(r *Request, v string) error {
-	t := e.alternatives[0]
-	if len(t) != 1 || len(t[0].funcs) > 0 {
-		return fmt.Errorf("%w: %s cannot be written", ErrCannotSign, e.text)
+// write puts a value where the expression's first alternative reads it, and at those of the others that have one already and that also takes.
+func (e *Expr) write(a *attempt, v string, also func(rank int) bool) error {
+	for i, terms := range e.alternatives {
+		plain := len(terms) == 1 && len(terms[0].funcs) == 0
+		if i > 0 && (!plain || terms[0].value(a) == "" || !also(i)) {
+			continue
+		}
+		if !plain {
+			return fmt.Errorf("%w: %s cannot be written", ErrCannotSign, e.text)
+		}
+		if err := writeValue(a.r, terms[0].source.place, terms[0].source.name, v); err != nil {
+			return err
+		}
 	}
-	return writeValue(r, t[0].source.place, t[0].source.name, v)
+	return nil
+}
+
+// plain returns the one place that the expression reads as it is; ok is false if it reads several or applies functions.
+func (e *Expr) plain() (s source, ok bool) {
+	if e == nil || len(e.alternatives) != 1 || len(e.alternatives[0]) != 1 || len(e.alternatives[0][0].funcs) > 0 {
+		return source{}, false
+	}
+	return e.alternatives[0][0].source, true
 }

@@ -2,7 +2,6 @@ package verifiers
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/textproto"
 	"net/url"
@@ -243,29 +242,6 @@ func (s *sigReader) describe() string {
 		return placeName(s.place) + " " + strings.Join(s.spec.Names, " or ")
 	}
 	return placeName(s.place) + " " + strings.Join(s.names, " or ")
-}
-
-// write puts a signature into a request.
-func (s *sigReader) write(a *attempt, signature, timestamp, keyID string) error {
-	if field := s.spec.JSONField; field != "" {
-		envelope, err := json.Marshal(map[string]string{field: signature})
-		if err != nil {
-			return fmt.Errorf("%w: the signature's envelope: %w", ErrCannotSign, err)
-		}
-		signature = base64.StdEncoding.EncodeToString(envelope)
-	}
-	if s.spec.Percent {
-		signature = url.QueryEscape(signature)
-	}
-	v := s.format.write(signature, timestamp, keyID)
-	name := ""
-	if len(s.names) > 0 {
-		name = s.names[0]
-	}
-	if s.place == placeExpr {
-		return writeNested(a.r, s.spec.Names[0], v)
-	}
-	return writeValue(a.r, s.place, name, v)
 }
 
 // Token schemes compare text; everything else is decoded.

@@ -68,7 +68,8 @@ type Spec struct {
 	Signed []string `json:"signed,omitempty" yaml:"signed"`
 	// BodyASCIIEscape tries the body a second time with every non-ASCII character as \uXXXX, for providers that sign it so.
 	BodyASCIIEscape bool `json:"body_ascii_escape,omitempty" yaml:"body_ascii_escape"`
-	// MessageID is an expression for the message id that {id} stands for in Signed. Signing writes it where its first alternative reads it.
+	// MessageID is an expression for the message id that {id} stands for in Signed. Signing writes it where its first alternative reads
+	// it, and at the others that go with a signature which the request has.
 	MessageID string `json:"message_id,omitempty" yaml:"message_id"`
 	// Timestamp says where the time of signing is and how far it may be off.
 	Timestamp Timestamp `json:"timestamp,omitzero" yaml:"timestamp"`

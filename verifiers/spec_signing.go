@@ -38,9 +38,10 @@ type AlgorithmBy struct {
 // Blanks around items are ignored.
 type Signature struct {
 	// In is the place: header (default), query, form, json, body (all of it), path (the last segment) or expr (names are expressions, for signatures inside
-	// of something encoded; such requests can be verified and not signed).
+	// of something encoded; JSON in a form's field can be signed, all else of that kind only verified).
 	In string `json:"in,omitempty" yaml:"in"`
-	// Names are the header's, parameter's or field's name, or the JSON path. Several are alternatives and all are read, in order.
+	// Names are the header's, parameter's or field's name, or the JSON path. Several are alternatives and all are read, in order. Signing
+	// writes the first, and each other one that the request has.
 	// A name may contain {n}: it stands for 1, 2, 3 ... up to Numbered.
 	Names []string `json:"names,omitempty" yaml:"names"`
 	// Numbered is the highest {n}.
@@ -64,7 +65,7 @@ type Signature struct {
 	JSONField string `json:"json_field,omitempty" yaml:"json_field"`
 	// ECDSA is how an ECDSA signature is written: der (default) or p1363.
 	ECDSA string `json:"ecdsa,omitempty" yaml:"ecdsa"`
-	// Optional names other headers that may carry a legacy signature. They are never used to verify: they only explain a refusal.
+	// Legacy names other headers that may carry a signature of another kind. They are never used to verify: they only explain a refusal. Signing removes them.
 	Legacy []string `json:"legacy,omitempty" yaml:"legacy"`
 }
 

@@ -96,8 +96,8 @@ type Verifier interface {
 
 // Signer is a Verifier that can also sign, for the test sender and for forwarding in the provider's own scheme.
 type Signer interface {
-	// Sign makes r a request that Verify accepts with the same secret at time at: it sets headers, query parameters or body fields and leaves all else
-	// alone. id is the message id for schemes that sign one; schemes without one ignore it.
+	// Sign makes r a request that Verify accepts with the same secret at time at: it sets headers, query parameters or body fields, removes older
+	// signatures and leaves all else alone. id is the message id for schemes that sign one; schemes without one ignore it.
 	Sign(r *Request, secret Secret, id string, at time.Time) error
 }
 

@@ -114,6 +114,7 @@ func testSigning(t *testing.T, spec *verifiers.Spec) {
 		}
 		if i == 0 {
 			testGenuine(t, g)
+			testResigned(t, g)
 			testForeignPublic(t, g)
 			testForeignID(t, g)
 			testForeignType(t, g)
