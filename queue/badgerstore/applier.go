@@ -68,6 +68,19 @@ func (a *applier) push(o *op) {
 	}
 }
 
+// pushAll queues operations that depend on each other in their order, and waits until they are durable and visible.
+func (a *applier) pushAll(ops []*op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	last := ops[len(ops)-1]
+	last.done = make(chan error, 1)
+	for _, o := range ops {
+		a.push(o)
+	}
+	return <-last.done
+}
+
 func (o *op) weight() int {
 	if o.group != nil {
 		return 4 * len(o.group.pends)
@@ -178,24 +191,23 @@ func (a *applier) applyBatch(batch []*op) {
 	}
 }
 
-// add writes one operation into the transaction; a group of events may take several transactions.
+// add writes one operation into the transaction; a group of events, and rows that stand each for itself, may take several transactions.
 func (a *applier) add(o *op) error {
 	if o.group != nil {
 		for _, p := range o.group.pends {
-			if err := a.room(len(p.deliveries)*3+6, p.size()); err != nil {
-				return err
-			}
 			if err := a.addEvent(p); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	size := 0
-	for _, m := range o.muts {
-		size += len(m.key) + len(m.value)
+	if o.apart {
+		if err := a.addApart(o.muts); err != nil {
+			return err
+		}
+		o.muts = nil
 	}
-	if err := a.room(len(o.muts)+len(o.left)+4, size); err != nil {
+	if err := a.room(a.opCost(o)); err != nil {
 		return err
 	}
 	return a.addOp(o)
@@ -209,19 +221,25 @@ func (a *applier) commit() error {
 		t.tell()
 		return nil
 	}
+	if err := a.write(t); err != nil {
+		return err
+	}
+	a.publish(t)
+	t.tell()
+	return nil
+}
+
+// write makes a transaction durable.
+func (a *applier) write(t *transaction) error {
 	if err := a.finish(t); err != nil {
 		return err
 	}
 	if err := t.txn.Commit(); err != nil {
 		return err
 	}
+	a.s.disk.wrote(t.used.bytes + t.used.large)
 	// Badger only logs a failed sync of its value log; the logger has made the store fail then.
-	if err := a.s.Failure(); err != nil {
-		return err
-	}
-	a.publish(t)
-	t.tell()
-	return nil
+	return a.s.Failure()
 }
 
 func (a *applier) publish(t *transaction) {
@@ -232,7 +250,6 @@ func (a *applier) publish(t *transaction) {
 	a.applied.Store(a.state.seq)
 	a.events.Store(a.state.events)
 	a.commits.Store(a.state.commits)
-	s.disk.wrote(t.size)
 	keep := s.hotShare()
 	for l, lt := range t.lanes {
 		l.seen(lt.recents, horizon{visible, a.state.seq}, keep)

@@ -22,7 +22,7 @@ func (s *Store) dropClaims(ctx context.Context, now time.Time) error {
 	})
 }
 
-// deleteRows deletes the rows with a prefix, some in a transaction. last adds to the one with the last of them.
+// deleteRows deletes the rows with a prefix, some at a time. last adds to the operation with the last of them.
 func (s *Store) deleteRows(ctx context.Context, prefix []byte, last func(*op)) error {
 	for from := prefix; from != nil; {
 		if err := ctx.Err(); err != nil {
@@ -42,11 +42,11 @@ func (s *Store) deleteRows(ctx context.Context, prefix []byte, last func(*op)) e
 
 // deletions returns an operation that deletes the next rows with a prefix, and the key to go on from; nil if those are the last.
 func (s *Store) deletions(prefix, from []byte) (o *op, next []byte) {
-	o = &op{done: make(chan error, 1)}
+	o = &op{apart: true, done: make(chan error, 1)}
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
 	sn.scan(prefix, from, func(key []byte, _ *badger.Item) bool {
-		if len(o.muts) == claimStep {
+		if len(o.muts) == deleteStep {
 			next = append([]byte(nil), key...)
 			return false
 		}

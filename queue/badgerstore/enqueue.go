@@ -44,8 +44,6 @@ func (pd *pendingDelivery) entry(seq uint64) entry {
 	return entry{due: pd.at, seq: seq, hash: pd.hash, at: pd.place, place: inScheduled}
 }
 
-func (p *pending) size() int { return len(p.record) }
-
 const (
 	maxSpaceWaiters = 4096
 	spaceTimeout    = 2 * time.Second

@@ -57,7 +57,7 @@ func (n *snapshot) gone(key, value []byte) bool {
 	return false
 }
 
-// sweepStep is how many events one transaction of a sweep looks at.
+// sweepStep is how many events a sweep looks at between two waits for the applier.
 const sweepStep = 4096
 
 // sweepEvents deletes the events again that came back. The tree has just been compacted, so there are no deletions to step over on the way.
@@ -67,7 +67,7 @@ func (s *Store) sweepEvents(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		o := &op{done: make(chan error, 1)}
+		o := &op{apart: true, done: make(chan error, 1)}
 		sn := s.snaps.get()
 		looked := 0
 		more = false
@@ -109,7 +109,7 @@ func (s *Store) sweepMeta(ctx context.Context) (err error) {
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
 	defer sn.guard(&err)
-	o := &op{done: make(chan error, 1)}
+	o := &op{apart: true, done: make(chan error, 1)}
 	waiting := 0
 	s.metaGarbage = 0
 	it := sn.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tabUser}, AllVersions: true})

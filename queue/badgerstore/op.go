@@ -15,6 +15,7 @@ type op struct {
 
 	lane    *lane
 	muts    []mut
+	apart   bool     // the rows stand each for itself: they may be in several transactions, in their order, and the rest is in the last
 	left    []uint64 // deliveries that leave the FIFO
 	recents []uint64 // deliveries whose state is in lane.recent until this is visible
 	entries []entry  // for the schedule, once n is known

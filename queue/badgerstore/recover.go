@@ -28,9 +28,6 @@ func (s *Store) recover(dir string, state appliedState) error {
 		}
 		bucket = max(bucket, p.claim.bucket)
 		p.claim.bucket = bucket
-		if err := a.room(len(p.deliveries)*3+6, p.size()); err != nil {
-			return err
-		}
 		return a.addEvent(p)
 	})
 	if err == nil {

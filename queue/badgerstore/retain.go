@@ -14,7 +14,7 @@ const (
 	pruneStep  = 256     // events in one transaction
 	pruneCall  = 100_000 // events one call of Maintain looks at, at most
 	strageCall = 4096    // stragglers one call looks at
-	claimStep  = 4096    // claims in one transaction
+	deleteStep = 4096    // rows that stand for themselves and are deleted between two waits for the applier
 )
 
 // stragglerHand is where the pruner goes on.

@@ -182,7 +182,9 @@ func (v *salvage) carry() error {
 		}
 	}
 	for name, row := range v.meta.applied.sources {
-		v.c.source(name, row)
+		if err := v.c.source(name, row); err != nil {
+			return err
+		}
 	}
 	for _, row := range v.meta.applied.lanes {
 		n := row.counts

@@ -84,9 +84,6 @@ func (c *carrier) event(seq uint64, rec []byte, states []carriedDelivery) (*pend
 	} else {
 		c.s.buckets.note(dayOf(p.enqueued), &p.claim)
 	}
-	if err := c.a.room(len(p.deliveries)*3+6, p.size()); err != nil {
-		return nil, err
-	}
 	if err := c.a.addEvent(p); err != nil {
 		return nil, err
 	}
@@ -135,13 +132,17 @@ func (c *carrier) state(p *pending, d *carriedDelivery) error {
 	if !after.state.Settled() && hash != 0 && !after.aside {
 		c.queues(l.name, hash, after.turn(p.seq))
 	}
+	attempts := &op{apart: true}
+	for number, value := range d.attempts {
+		attempts.put(attemptKey(p.seq, l.id, number), value)
+	}
 	o := &op{lane: l}
 	l.change(o, p.seq, hash, before, after)
 	delete(l.recent, p.seq) // nobody reads it from memory
-	for number, sealed := range d.attempts {
-		o.muts = append(o.muts, mut{key: attemptKey(p.seq, l.id, number), value: seal(attemptKey(p.seq, l.id, number), sealed)})
+	if err := c.a.add(attempts); err != nil {
+		return err
 	}
-	return c.add(o)
+	return c.a.add(o)
 }
 
 // settled gives a record the place that it has in the new store. What was parked is scheduled: the owner of its order key, who has a row, keeps it waiting.
@@ -157,17 +158,6 @@ func (c *carrier) settled(r record) record {
 	return r
 }
 
-func (c *carrier) add(o *op) error {
-	size := 0
-	for _, m := range o.muts {
-		size += len(m.key) + len(m.value)
-	}
-	if err := c.a.room(len(o.muts)+len(o.left)+4, size); err != nil {
-		return err
-	}
-	return c.a.addOp(o)
-}
-
 // row carries a row that stands for itself.
 func (c *carrier) row(key, value []byte) error {
 	if err := c.room.take(len(key) + len(value)); err != nil {
@@ -175,7 +165,7 @@ func (c *carrier) row(key, value []byte) error {
 	}
 	o := &op{}
 	o.put(key, append([]byte{}, value...))
-	return c.add(o)
+	return c.a.add(o)
 }
 
 // claim carries a dedup claim of an event that is not carried.
@@ -184,22 +174,30 @@ func (c *carrier) claim(key, value []byte, until int64) error {
 		return err
 	}
 	bucket := be.Uint32(key[1:])
-	if until > c.a.state.buckets[bucket] {
-		c.a.state.buckets[bucket] = roundUntil(until)
-		c.a.tx.buckets[bucket] = struct{}{}
+	if until <= c.a.state.buckets[bucket] {
+		return nil
 	}
+	if err := c.a.room(rowOf(smallRowMost)); err != nil {
+		return err
+	}
+	c.a.state.buckets[bucket] = roundUntil(until)
+	c.a.tx.bucket(bucket)
 	return nil
 }
 
 // source carries what a source has brought in over its life.
-func (c *carrier) source(name string, row *sourceRow) {
+func (c *carrier) source(name string, row *sourceRow) error {
+	if err := c.a.room(sourceCost(name)); err != nil {
+		return err
+	}
 	now := c.a.state.sources[name]
 	if now == nil {
 		now = &sourceRow{}
 		c.a.state.sources[name] = now
 	}
 	now.accepted, now.last = max(now.accepted, row.accepted+c.late[name]), max(now.last, row.last)
-	c.a.tx.sources[name] = struct{}{}
+	c.a.tx.source(name)
+	return nil
 }
 
 // finish writes what comes last, and closes the store. The next event gets a number that was never used.
@@ -208,13 +206,16 @@ func (c *carrier) finish(last uint64) error {
 		l := c.s.lanes.find(k.destination)
 		o := &op{lane: l}
 		l.writeOwner(o, &orderKey{owner: owner, low: owner.next()}, k.hash)
-		if err := c.add(o); err != nil {
+		if err := c.a.add(o); err != nil {
 			return err
 		}
 	}
 	for name, n := range c.lanes {
 		l, err := c.s.lanes.get(name, c.a.state.seq+1)
 		if err != nil {
+			return err
+		}
+		if err := c.a.room(laneCost(name)); err != nil {
 			return err
 		}
 		row := c.a.laneRow(l)

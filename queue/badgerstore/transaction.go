@@ -8,17 +8,17 @@ import (
 
 // transaction is what the applier is going to commit next.
 type transaction struct {
+	s       *Store
 	txn     *badger.Txn
-	rows    int
-	size    int    // of everything
-	large   int    // of what goes to the value log
+	roomy   cost   // what it takes
+	used    cost   // of that
+	later   cost   // what finish will take
 	last    uint64 // last operation that is in it as a whole
 	lanes   map[*lane]*laneChanges
 	sources map[string]struct{}
 	buckets map[uint32]struct{}
 	waiting []chan error
 	events  int64 // change of the number of stored events
-	hashes  int   // order keys added to rows of the FIFO
 }
 
 type laneChanges struct {
@@ -28,23 +28,22 @@ type laneChanges struct {
 
 func (a *applier) begin() *transaction {
 	return &transaction{
+		s:     a.s,
 		txn:   a.s.db.NewTransaction(true),
+		roomy: a.s.roomy(),
+		later: rowOf(smallRowMost), // what is applied
 		last:  a.visible.Load(),
 		lanes: map[*lane]*laneChanges{}, sources: map[string]struct{}{}, buckets: map[uint32]struct{}{},
 	}
 }
 
-func (t *transaction) empty() bool { return t.rows == 0 && len(t.lanes) == 0 && t.events == 0 }
+func (t *transaction) empty() bool { return t.used.rows == 0 && len(t.lanes) == 0 && t.events == 0 }
 
-// small is what counts against Badger's limit for a transaction.
-func (t *transaction) small() int { return t.size - t.large + 16*t.rows }
-
-// blocks is the number of rows of the FIFO that finish writes at most.
-func (t *transaction) blocks() (n int) {
-	for _, c := range t.lanes {
-		n += len(c.blocks)
-	}
-	return n
+// takes reports whether there is room for more.
+func (t *transaction) takes(more cost) bool {
+	more.add(t.used)
+	more.add(t.later)
+	return more.rows < t.roomy.rows && more.bytes < t.roomy.bytes && (more.large < maxLarge || t.used.large == 0)
 }
 
 func (t *transaction) discard() { t.txn.Discard() }
@@ -61,103 +60,47 @@ func (t *transaction) lane(l *lane) *laneChanges {
 	c := t.lanes[l]
 	if c == nil {
 		c = &laneChanges{blocks: map[uint64]struct{}{}}
+		t.later.add(laneCost(l.name))
 		t.lanes[l] = c
 	}
 	return c
 }
 
+func (t *transaction) source(name string) {
+	if _, ok := t.sources[name]; !ok {
+		t.later.add(sourceCost(name))
+		t.sources[name] = struct{}{}
+	}
+}
+
+func (t *transaction) bucket(number uint32) {
+	if _, ok := t.buckets[number]; !ok {
+		t.later.add(rowOf(smallRowMost))
+		t.buckets[number] = struct{}{}
+	}
+}
+
 func (t *transaction) set(key, value []byte) error {
-	t.rows++
-	t.size += len(key) + len(value)
+	t.used.add(t.s.mutCost(len(key), len(value)))
 	if value == nil {
 		return t.txn.Delete(key)
 	}
 	return t.txn.SetEntry(&badger.Entry{Key: key, Value: value})
 }
 
-// maxLarge bounds the bytes of one transaction that go to the value log, which Badger holds in memory twice.
-const maxLarge = 8 << 20
+// room commits the transaction and begins a new one if the next change does not fit.
+func (a *applier) room(next cost) error {
+	if a.tx.empty() || a.tx.takes(next) {
+		return nil
+	}
+	return a.renew()
+}
 
-// room commits the transaction and begins a new one if the next change might not fit.
-func (a *applier) room(rows, size int) error {
-	t := a.tx
-	db := a.s.db
-	if t.rows == 0 && len(t.lanes) == 0 {
-		return nil
-	}
-	// What finish adds, and what the change itself adds at most.
-	rows += t.rows + 3*len(t.lanes) + t.blocks() + len(t.sources) + 16
-	bytes := t.small() + 160*len(t.lanes) + 96*t.blocks() + t.hashes*20 + 64*len(t.sources) + 1024
-	bytes += min(size, a.s.o.valueThreshold()) + 64*rows/4
-	if int64(rows) < db.MaxBatchCount()*8/10 && int64(bytes) < db.MaxBatchSize()*8/10 && t.large+size < maxLarge {
-		return nil
-	}
+func (a *applier) renew() error {
 	if err := a.commit(); err != nil {
 		return err
 	}
 	a.tx = a.begin()
-	return nil
-}
-
-// addEvent writes an event that is in the journal.
-func (a *applier) addEvent(p *pending) error {
-	t := a.tx
-	if err := t.set(eventKey(p.seq), p.record); err != nil {
-		return fmt.Errorf("apply event: %w", err)
-	}
-	if len(p.record) >= a.s.o.valueThreshold() {
-		t.large += len(p.record)
-	}
-	if p.claim.until != 0 {
-		key := claimKey(p.claim.bucket, p.claim.hash)
-		if err := t.set(key, seal(key, encodeClaim(p.seq, p.claim.until))); err != nil {
-			return fmt.Errorf("apply dedup claim: %w", err)
-		}
-		if p.claim.until > a.state.buckets[p.claim.bucket] {
-			a.state.buckets[p.claim.bucket] = roundUntil(p.claim.until)
-			t.buckets[p.claim.bucket] = struct{}{}
-		}
-	}
-	for i := range p.deliveries {
-		if err := a.addDelivery(p, &p.deliveries[i]); err != nil {
-			return err
-		}
-	}
-	src := a.state.sources[p.ev.Source]
-	if src == nil {
-		src = &sourceRow{}
-		a.state.sources[p.ev.Source] = src
-	}
-	src.accepted++
-	src.last = max(src.last, nanos(p.ev.ReceivedAt))
-	t.sources[p.ev.Source] = struct{}{}
-	a.state.events++
-	a.state.seq = p.seq
-	return a.addToZone(p)
-}
-
-func (a *applier) addDelivery(p *pending, d *pendingDelivery) error {
-	row := a.laneRow(d.lane)
-	changes := a.tx.lane(d.lane)
-	row.pending++
-	if !d.timed {
-		b := a.block(d.lane, blockOf(p.seq))
-		b.add(p.seq, d.hash, d.at, p.enqueued)
-		changes.blocks[blockOf(p.seq)] = struct{}{}
-		if d.hash != 0 {
-			a.tx.hashes++
-		}
-		return nil
-	}
-	key := scheduledKey(d.lane.id, d.at, p.seq)
-	if err := a.tx.set(key, seal(key, scheduledValue(d.entry(p.seq)))); err != nil {
-		return fmt.Errorf("apply delivery: %w", err)
-	}
-	key = openKey(d.lane.id, p.seq)
-	if err := a.tx.set(key, seal(key, nil)); err != nil {
-		return fmt.Errorf("apply delivery: %w", err)
-	}
-	row.lowDue, row.lowOpen = min(row.lowDue, d.at), min(row.lowOpen, p.seq)
 	return nil
 }
 
@@ -198,8 +141,7 @@ func (a *applier) addOp(o *op) error {
 	changes := a.tx.lane(o.lane)
 	changes.recents = append(changes.recents, o.recents...)
 	for _, seq := range o.left {
-		a.block(o.lane, blockOf(seq)).left |= bitOf(seq)
-		changes.blocks[blockOf(seq)] = struct{}{}
+		a.touch(o.lane, blockOf(seq)).left |= bitOf(seq)
 	}
 	return nil
 }
@@ -209,16 +151,27 @@ func (a *applier) addPruned(p prunedDelivery) {
 	if p.dead {
 		a.laneRow(p.lane).dead--
 	}
-	changes := a.tx.lane(p.lane)
+	a.tx.lane(p.lane)
 	number := blockOf(p.seq)
 	if b := a.block(p.lane, number); b.present&bitOf(p.seq) != 0 {
+		a.touch(p.lane, number)
 		b.remove(p.seq)
 		b.left &^= bitOf(p.seq)
 		b.dirty = true
-		changes.blocks[number] = struct{}{}
 	} else if !b.row {
-		changes.blocks[number] = struct{}{} // it is not needed any more
+		a.touch(p.lane, number) // it is not needed any more
 	}
+}
+
+// touch returns a block of which the transaction is going to write the row.
+func (a *applier) touch(l *lane, number uint64) *openBlock {
+	b := a.block(l, number)
+	c := a.tx.lane(l)
+	if _, ok := c.blocks[number]; !ok {
+		a.tx.later.add(blockCost(&b.block))
+		c.blocks[number] = struct{}{}
+	}
+	return b
 }
 
 // finish writes the rows that a transaction has once.

@@ -1,7 +1,5 @@
 package badgerstore
 
-import "fmt"
-
 // freshZone makes the rows of the zone that is being filled, from the events as they are written, so that none has to be read back. It has to see the zone from its
 // first event on; of a zone that was begun before the store was opened, the rows are made in the background. Only the applier uses it.
 type freshZone struct {
@@ -36,13 +34,5 @@ func (a *applier) addToZone(p *pending) error {
 	o := &op{}
 	f.draft.put(o, zoneOf(p.seq))
 	*f = freshZone{}
-	for _, m := range o.muts {
-		if err := a.room(1, len(m.value)); err != nil {
-			return err
-		}
-		if err := a.tx.set(m.key, m.value); err != nil {
-			return fmt.Errorf("apply: %w", err)
-		}
-	}
-	return nil
+	return a.addApart(o.muts)
 }

@@ -8,7 +8,7 @@ import (
 
 const (
 	zoneRound = 1024 // zones that one call looks at
-	zoneStep  = 128  // whose rows are deleted in one transaction
+	zoneStep  = 128  // that it looks at between two waits for the applier
 )
 
 // dropZones deletes the rows about zones whose events are all pruned. It goes on where it was, and begins anew at its end.
@@ -17,15 +17,11 @@ func (s *Store) dropZones(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		o := &op{done: make(chan error, 1)}
 		sn := s.snaps.get()
-		more := s.goneZones(sn, o)
+		ops, more := s.goneZones(sn)
 		s.snaps.put(sn)
-		if len(o.muts) > 0 {
-			s.applier.push(o)
-			if err := <-o.done; err != nil {
-				return err
-			}
+		if err := s.applier.pushAll(ops); err != nil {
+			return err
 		}
 		if !more {
 			s.hand.zone = 0
@@ -35,8 +31,8 @@ func (s *Store) dropZones(ctx context.Context) error {
 	return nil
 }
 
-// goneZones adds the deletions of some rows to an operation. It reports whether there is more to look at.
-func (s *Store) goneZones(sn *snapshot, o *op) (more bool) {
+// goneZones returns what deletes the rows of some zones. It reports whether there is more to look at.
+func (s *Store) goneZones(sn *snapshot) (ops []*op, more bool) {
 	end, looked := zoneOf(sn.prunedTo()), 0
 	sn.scan([]byte{tabZone, zoneSummary}, zoneKey(s.hand.zone), func(key []byte, _ *badger.Item) bool {
 		zone := be.Uint64(key[2:])
@@ -48,21 +44,28 @@ func (s *Store) goneZones(sn *snapshot, o *op) (more bool) {
 		looked++
 		more = looked == zoneStep
 		if !sn.hasStragglers(zone) {
-			o.del(zoneKey(zone))
-			for part := range zoneParts {
-				o.del(zoneIDsKey(zone, byte(part)))
-			}
-			for _, kind := range []byte{zoneAdded, zoneCancelled} {
-				notes := zoneTable(kind, zone, 0)
-				sn.scan(notes, notes, func(key []byte, _ *badger.Item) bool {
-					o.del(append([]byte(nil), key...))
-					return true
-				})
-			}
+			ops = append(ops, sn.dropZone(zone)...)
 		}
 		return !more
 	})
-	return more
+	return ops, more
+}
+
+// dropZone returns what deletes the rows of a zone: the notes first, because nobody looks for those of a zone without a summary.
+func (n *snapshot) dropZone(zone uint64) []*op {
+	notes, o := &op{apart: true}, &op{}
+	for _, kind := range []byte{zoneAdded, zoneCancelled} {
+		prefix := zoneTable(kind, zone, 0)
+		n.scan(prefix, prefix, func(key []byte, _ *badger.Item) bool {
+			notes.del(append([]byte(nil), key...))
+			return true
+		})
+	}
+	o.del(zoneKey(zone))
+	for part := range zoneParts {
+		o.del(zoneIDsKey(zone, byte(part)))
+	}
+	return []*op{notes, o}
 }
 
 // hasStragglers reports whether a zone before the pruner's mark has events.

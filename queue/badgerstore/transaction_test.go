@@ -1,0 +1,177 @@
+package badgerstore
+
+import (
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/queuetest"
+)
+
+// rowsOf counts the rows of some tables.
+func rowsOf(t *testing.T, s *Store, tables string) (n int) {
+	t.Helper()
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	for _, table := range []byte(tables) {
+		sn.scan([]byte{table}, []byte{table}, func([]byte, *badger.Item) bool { n++; return true })
+	}
+	return n
+}
+
+// moreThanFits fails the test if so many rows fit one transaction: then it is about nothing.
+func moreThanFits(t *testing.T, s *Store, rows int) {
+	t.Helper()
+	if int64(rows) <= s.db.MaxBatchCount() {
+		t.Fatalf("%d rows fit into one transaction, which takes %d", rows, s.db.MaxBatchCount())
+	}
+}
+
+func TestDeleteWhatDoesNotFitATransaction(t *testing.T) {
+	t.Parallel()
+	const many = 2500
+	clock := queuetest.NewClock()
+	s := openManual(t, t.TempDir(), clock)
+	defer mustClose(t, s)
+	moreThanFits(t, s, many)
+	apply := func(o *op) {
+		t.Helper()
+		if err := s.applier.pushAll([]*op{o}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty := func(tables string) {
+		t.Helper()
+		if n := rowsOf(t, s, tables); n != 0 {
+			t.Errorf("%d rows are left in %s", n, tables)
+		}
+	}
+	t.Run("claims", func(t *testing.T) {
+		enqueueMany(t, s, "claim", many, func(_ int, ev *queue.NewEvent) { ev.DedupKey = ev.EventID })
+		if n := rowsOf(t, s, "X"); n != many {
+			t.Fatalf("%d claims", n)
+		}
+		clock.Advance(72 * time.Hour)
+		maintain(t, s, queue.Retention{})
+		empty("X")
+	})
+	t.Run("rows of zones of an older version", func(t *testing.T) {
+		o := &op{apart: true}
+		for i := range many {
+			o.put(zoneKey(uint64(i)), (&zone{}).encode())
+		}
+		apply(o)
+		s.zones.ready.Store(false)
+		for b := (&zoneBuilder{s: s}); !s.zones.ready.Load(); {
+			if err := b.clear(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		empty("Z")
+	})
+	t.Run("rows of zones that are over", func(t *testing.T) {
+		o := &op{apart: true}
+		for i := range uint64(many / zoneParts) {
+			newZoneDraft().put(o, i)
+			o.put(zoneNoteKey(zoneAdded, i, 1), nil)
+		}
+		e := encoder{}
+		e.fixed(many << zoneBits)
+		o.put(keyPruner, e.b)
+		apply(o)
+		if err := s.dropZones(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		empty("Z")
+	})
+	t.Run("events that came back", func(t *testing.T) {
+		o := &op{apart: true}
+		for i := range uint64(many) {
+			o.put(eventKey(i), nil)
+		}
+		apply(o)
+		if err := s.sweepEvents(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sn := s.snaps.get()
+		defer s.snaps.put(sn)
+		sn.scan([]byte{tabEvent}, eventKey(0), func(key []byte, _ *badger.Item) bool {
+			if be.Uint64(key[1:]) < many {
+				t.Errorf("event %d is still there", be.Uint64(key[1:]))
+			}
+			return false
+		})
+	})
+}
+
+func TestSalvageOfManyAttempts(t *testing.T) {
+	t.Parallel()
+	const attempts = 400
+	clock := queuetest.NewClock()
+	s := openManual(t, t.TempDir(), clock)
+	id := enqueueMany(t, s, "e", 1, nil, app)[0]
+	for range attempts {
+		a := queue.Attempt{At: clock.Now(), Status: 500, Class: "status", Response: bodyOf("response", 400)}
+		settleOne(t, s, queue.Settlement{State: queue.StatePending, Due: clock.Now().Add(time.Second), Attempt: &a})
+		clock.Advance(time.Second)
+	}
+	if size := attempts * int64(400); size < s.db.MaxBatchSize() {
+		t.Fatalf("%d bytes fit into one transaction", size)
+	}
+	mustClose(t, s)
+	o := small()
+	o.Clock, o.manual = clock.Now, true
+	dir := filepath.Join(t.TempDir(), "salvaged")
+	if r, err := Salvage(t.Context(), s.Dir(), dir, nil, o); err != nil || r.Events != 1 {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	s = openManual(t, dir, clock)
+	defer mustClose(t, s)
+	if rows, err := s.Attempts(t.Context(), id, app); err != nil || len(rows) != attempts {
+		t.Errorf("%d attempts (%v), want %d", len(rows), err, attempts)
+	}
+	wantSound(t, s)
+}
+
+// What a transaction takes is computed from the largest that rows become.
+func TestRowsAreNotLargerThanTheyMayBe(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("n", 255)
+	lowest, highest := int64(math.MinInt64), uint64(math.MaxUint64)
+	lane := laneRow{name, counts{lowest, lowest, lowest, lowest, lowest}, highest, lowest, highest}
+	full := block{since: lowest}
+	for i := range uint64(64) {
+		full.add(i, highest, lowest, lowest)
+	}
+	applied := encoder{}
+	applied.fixed(highest)
+	applied.fixed(highest)
+	applied.int(lowest)
+	applied.byte(255)
+	e := entry{due: lowest, seq: highest, hash: highest, at: lowest, once: true}
+	src := sourceRow{highest, lowest}
+	for what, row := range map[string]struct {
+		key, value []byte
+		want       cost
+	}{
+		"destination": {destKey(1), lane.encode(), laneCost(name)},
+		"source":      {sourceKey(name), src.encode(), sourceCost(name)},
+		"block":       {fifoKey(1, 1), full.encode(), blockCost(&full)},
+		"empty block": {fifoKey(1, 1), (&block{since: lowest}).encode(), blockCost(&block{})},
+		"schedule":    {scheduledKey(1, lowest, highest), scheduledValue(e), rowOf(smallRowMost)},
+		"open":        {openKey(1, 1), nil, rowOf(smallRowMost)},
+		"claim":       {claimKey(1, [16]byte{}), encodeClaim(highest, lowest), rowOf(smallRowMost)},
+		"applied":     {keyApplied, applied.b, rowOf(smallRowMost)},
+	} {
+		if got := rowOf(len(row.key) + len(seal(row.key, row.value))); got.bytes > row.want.bytes {
+			t.Errorf("%s: %+v, and %+v is expected", what, got, row.want)
+		}
+	}
+}
