@@ -30,7 +30,8 @@ var ErrInUse = errors.New("a store has one owner")
 type storeLock struct {
 	file    *os.File
 	found   []byte
-	crashes int // how often in a row the store was not closed as it should be; 0: it is closed
+	crashes int  // how often in a row the store was not closed as it should be; 0: it is closed
+	unsaid  bool // the disk had no room for what is to stand in it
 }
 
 // acquire takes the lock of a store's directory. A process that is on its way out may still hold it, so it is waited for.
@@ -66,15 +67,29 @@ func acquire(ctx context.Context, dir string, wait time.Duration, log *zap.Logge
 		}
 	}
 	l := &storeLock{file: f}
-	if l.found, err = io.ReadAll(f); err == nil {
-		l.crashes = crashesIn(l.found)
-		err = l.write(l.crashes)
-	}
-	if err != nil {
+	if l.found, err = io.ReadAll(f); err != nil {
 		_ = f.Close() // the lock ends with it
 		return nil, fmt.Errorf("lock store: %w", err)
 	}
+	l.crashes = crashesIn(l.found)
+	// It is held whatever stands in it, and whoever opens the store may be about to make room.
+	if err := l.write(l.crashes); err != nil {
+		l.unsaid = true
+		log.Warn("the lock does not say who holds it", zap.String("file", path), zap.Error(err))
+	}
 	return l, nil
+}
+
+// say writes what acquire could not.
+func (l *storeLock) say() error {
+	if !l.unsaid {
+		return nil
+	}
+	if err := l.write(l.crashes); err != nil {
+		return fmt.Errorf("lock store: %w", err)
+	}
+	l.unsaid = false
+	return nil
 }
 
 // crashesIn returns the crashes of which a lock's content tells.
@@ -106,8 +121,9 @@ func (l *storeLock) write(crashes int) error {
 	return l.replace(fmt.Appendf(nil, "%d %d\n", os.Getpid(), crashes))
 }
 
+// replace keeps what was there where the disk has no room for what comes in its place.
 func (l *storeLock) replace(content []byte) error {
-	if _, err := l.file.WriteAt(content, 0); err != nil { // first, so that it needs no room that a full disk does not have
+	if _, err := l.file.WriteAt(content, 0); err != nil {
 		return err
 	}
 	return l.file.Truncate(int64(len(content)))

@@ -70,6 +70,9 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.disk.prepare(); err != nil {
 		return err
 	}
+	if err := lock.say(); err != nil {
+		return err
+	}
 	if err := s.checkFiles(db, lock.crashes); err != nil {
 		return err
 	}
