@@ -11,7 +11,8 @@ import (
 var (
 	// ErrClosed means that the store was closed or is not open yet.
 	ErrClosed = errors.New("store is closed")
-	// ErrFull means that a limit of the store (free disk, size, pending deliveries, unapplied journal) refuses new events for now.
+	// ErrFull means that a limit of the store (free disk, size, pending deliveries, unapplied journal) refuses new events for now, or
+	// that its disk has so little room that nothing is written: then replays, cancellations and metadata are refused too, and outcomes wait.
 	ErrFull = errors.New("store is full")
 	// ErrFailed means that the store can no longer promise durability (a failed sync, damage) and refuses everything until it is reopened.
 	ErrFailed = errors.New("store has failed")

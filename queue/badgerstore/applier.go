@@ -156,7 +156,9 @@ func (a *applier) gather(timer *time.Timer) bool {
 
 // applyBatch writes operations. After a failure nothing is written any more, and everybody who waits is told.
 func (a *applier) applyBatch(batch []*op) {
-	a.s.disk.waitWritable(a.s.quit)
+	if err := a.awaitRoom(batch); err != nil {
+		a.s.leaveOut(err)
+	}
 	a.tx = a.begin()
 	for _, o := range batch {
 		if a.s.Failure() != nil {
@@ -167,7 +169,7 @@ func (a *applier) applyBatch(batch []*op) {
 			break
 		}
 		a.tx.last = o.n
-		if o.done != nil {
+		if o.done != nil && !o.told {
 			a.tx.waiting = append(a.tx.waiting, o.done)
 		}
 	}

@@ -18,10 +18,7 @@ import (
 // deliveries' states, the dedup claims, the counters and the metadata. The store goes on meanwhile. The backup of an encrypted store is encrypted with the same key.
 // Events that cannot be read are counted, and are in it as they are.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (info BackupInfo, err error) {
-	if s.disk.stopped() {
-		return BackupInfo{}, fmt.Errorf("backup: %w: its disk has so little room that nothing is written, not even what is in the journal into the database: make room first", queue.ErrFull)
-	}
-	sn, done, err := s.current(ctx)
+	sn, done, err := s.caughtUp(ctx) // what is in the journal can be read from the database only
 	if err != nil {
 		return BackupInfo{}, fmt.Errorf("backup: %w", err)
 	}

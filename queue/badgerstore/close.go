@@ -21,7 +21,7 @@ func (s *Store) Close() error {
 	s.waitForLeader()
 	close(s.quit)
 	s.wg.Wait() // the last marks are queued
-	if s.Failure() == nil {
+	if s.Failure() == nil && !s.disk.stopped() {
 		if err := s.saveFilters(true); err != nil {
 			s.log.Warn("the next start takes longer to know which events are new", zap.Error(err))
 		}
@@ -63,14 +63,31 @@ func (s *Store) closeFiles() (err error) {
 	return errors.Join(err, s.lock.release(err == nil))
 }
 
+// leaveOut ends what the applier does when the store is closed on a disk without room: events are in the journal.
+func (s *Store) leaveOut(reason error) {
+	if s.refuse(reason) {
+		s.log.Warn("the disk is full, so what waits in memory is not written; attempts whose outcomes are among it are made again", zap.Error(reason))
+	}
+}
+
 // closePatience is how long Close waits for the database when the store has failed, before or meanwhile.
 const closePatience = 5 * time.Second
 
 // closeDatabase waits for the database of a sound store for as long as it takes. Badger tries for ever to write what it has in memory, so on a disk that stays broken its end may
 // never come; then the goroutine is left to it, and with it the lock, because two databases must never work on one directory.
 func (s *Store) closeDatabase() (left bool, err error) {
+	need := int64(0)
+	if full := s.disk.require(s.disk.toOpen(), "closing the database"); errors.Is(full, queue.ErrFull) {
+		need = s.disk.toOpen()
+		s.leaveOut(full)
+	}
 	done := make(chan error, 1)
-	go func() { done <- guarded(s.db.Close) }()
+	go func() {
+		if need > 0 {
+			s.disk.await(need)
+		}
+		done <- guarded(s.db.Close)
+	}()
 	select {
 	case err := <-done:
 		return false, err

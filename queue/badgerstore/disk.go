@@ -80,34 +80,6 @@ func (o *Options) ballastSize() int64 {
 	return o.Ballast
 }
 
-// prepare makes room for opening the store: if there is too little, the ballast is given up. If there still is too little, opening would end
-// the process.
-func (g *diskGuard) prepare() error {
-	if err := g.measure(); err != nil {
-		return err
-	}
-	if g.free.Load() < g.reserve.Load()/2 {
-		path := filepath.Join(g.dir, ballastName)
-		switch err := os.Remove(path); {
-		case err == nil:
-			g.log.Warn("the disk is full; the ballast was given up to get the store started", zap.String("file", path), zap.Int64("free", g.free.Load()))
-		case !errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("give up ballast: %w", err)
-		}
-		if err := g.measure(); err != nil {
-			return err
-		}
-	}
-	if need := g.toOpen(); g.free.Load() < need {
-		return fmt.Errorf("%w: %s are free on the disk of %s, and opening the store takes up to %s; make room and start again",
-			queue.ErrFull, mebibytes(g.free.Load()), g.dir, mebibytes(need))
-	}
-	return g.update()
-}
-
-// toOpen is the least that has to be free for Badger to open and write a little.
-func (g *diskGuard) toOpen() int64 { return g.least / 8 }
-
 // keepBallast makes the ballast if there is room to spare.
 func (g *diskGuard) keepBallast() {
 	path := filepath.Join(g.dir, ballastName)
@@ -207,23 +179,22 @@ func (g *diskGuard) accepts() error {
 	return nil
 }
 
+// writable returns why nothing is written, nil if something is.
+func (g *diskGuard) writable() error {
+	if !g.stopped() {
+		return nil
+	}
+	return fmt.Errorf("%w: %s of the disk are free, and with less than %s nothing is written: make room, and it goes on by itself",
+		queue.ErrFull, mebibytes(g.free.Load()), mebibytes(g.reserve.Load()/2))
+}
+
 func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
 
-// waitWritable waits while nothing may be written. It returns early when the store is closed: what is left to write then is bounded.
-func (g *diskGuard) waitWritable(quit <-chan struct{}) {
-	for {
-		g.mu.Lock()
-		moved := g.moved
-		g.mu.Unlock()
-		if !g.stopped() {
-			return
-		}
-		select {
-		case <-moved:
-		case <-quit:
-			return
-		}
-	}
+// changed returns a channel that is closed when the level changes.
+func (g *diskGuard) changed() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.moved
 }
 
 // spaces returns what is free on the disk, and what the store takes of it.

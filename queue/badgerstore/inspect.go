@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,20 +12,29 @@ import (
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
-// current begins a call that reads what was decided before it. It waits until a snapshot shows that, and returns it. done ends the call.
+// current begins a call that reads what was decided before it. It waits until a snapshot shows that, and returns it. done ends the call. On a disk without room nothing is
+// written; what is in the database can be looked at all the same.
 func (s *Store) current(ctx context.Context) (sn *snapshot, done func(), err error) {
+	if sn, done, err = s.caughtUp(ctx); errors.Is(err, queue.ErrFull) {
+		return s.reading(ctx)
+	}
+	return sn, done, err
+}
+
+// caughtUp is current for those who need all of it; queue.ErrFull where nothing is written.
+func (s *Store) caughtUp(ctx context.Context) (sn *snapshot, done func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
 	if err := s.enter(); err != nil {
 		return nil, nil, err
 	}
-	// On a disk without room nothing is written; what is in the database can be looked at all the same.
-	if !s.disk.stopped() {
-		if err := s.flush(ctx); err != nil {
-			s.leave()
-			return nil, nil, err
-		}
+	if err = s.disk.writable(); err == nil {
+		err = s.flush(ctx)
+	}
+	if err != nil {
+		s.leave()
+		return nil, nil, err
 	}
 	sn, done = s.look()
 	return sn, done, nil

@@ -27,6 +27,9 @@ func (s *Store) PutMeta(ctx context.Context, key string, value []byte) error {
 		return fmt.Errorf("put metadata: %w", err)
 	}
 	defer s.leave()
+	if err := s.disk.writable(); err != nil {
+		return fmt.Errorf("put metadata: %w", err)
+	}
 	o := &op{done: make(chan error, 1)}
 	if value == nil {
 		o.bury(userKey(key))

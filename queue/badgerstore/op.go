@@ -31,7 +31,9 @@ type op struct {
 	ended     []uint64 // deliveries that are cancelled
 	kept      kept     // rows that are right from here on
 
-	done chan error // gets the result once it is durable and visible; nil if nobody waits
+	done    chan error // gets the result once it is durable and visible; nil if nobody waits
+	patient bool       // whoever waits also waits for room on the disk
+	told    bool       // it got its result: the disk has no room; only the applier's
 }
 
 // mut sets a key, or deletes it if value is nil.

@@ -26,6 +26,9 @@ func (s *Store) carryOut(ctx context.Context, what string, event queue.ID, desti
 		return fmt.Errorf("%s %s for %q: %w", what, event, destination, err)
 	}
 	defer s.leave()
+	if err := s.disk.writable(); err != nil {
+		return fmt.Errorf("%s %s for %q: %w", what, event, destination, err)
+	}
 	done, err := s.decide(ctx, event, destination, fn)
 	if err != nil {
 		return fmt.Errorf("%s %s for %q: %w", what, event, destination, err)

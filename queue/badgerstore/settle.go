@@ -43,8 +43,10 @@ func (s *Store) settle(ctx context.Context, n *queue.Settlement) (lost, err erro
 		if done {
 			return lost, nil
 		}
-		// Who is next with the order key is not on disk yet.
-		if err := s.flush(ctx); err != nil {
+		// Who is next with the order key is not on disk yet. An outcome must not be lost, so it waits for room too.
+		o := &op{done: make(chan error, 1), patient: true}
+		s.applier.push(o)
+		if err := waitFor(ctx, o.done); err != nil {
 			return nil, err
 		}
 	}
@@ -183,7 +185,7 @@ func clip(text string, n int) string {
 	return text[:n]
 }
 
-// flush waits until everything that was decided before is durable and visible.
+// flush waits until everything that was decided before is durable and visible. It returns queue.ErrFull where nothing is written.
 func (s *Store) flush(ctx context.Context) error { return waitFor(ctx, s.applier.flush()) }
 
 func waitFor(ctx context.Context, done <-chan error) error {

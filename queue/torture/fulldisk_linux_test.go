@@ -35,7 +35,7 @@ func (s *stranger) fill() {
 	for off, step := int64(0), int64(strangerStep); step >= blockSize; <-ticker.C {
 		switch err := unix.Fallocate(int(f.Fd()), 0, off, step); {
 		case errors.Is(err, unix.ENOSPC):
-			step /= 8
+			step /= 2
 		case err != nil:
 			s.t.Fatal(err)
 		default:
@@ -107,4 +107,55 @@ func TestFullDisk(t *testing.T) {
 	}
 	acked, full := model.heard()
 	t.Logf("%d times a full disk: %d events acknowledged, none lost, %d calls refused, no crash", rounds, acked, full)
+}
+
+// TestFullDiskAtTheEnd lets a process end by itself on a disk without any room, and starts one there whose store was closed before. Both take the place of the ballast.
+func TestFullDiskAtTheEnd(t *testing.T) {
+	needs(t, "/dev/loop-control")
+	m := mountFile(t, smallDisk)
+	model := newModel()
+	s := spec{Dir: filepath.Join(m.dir, "store"), Writers: 6, Largest: 32 << 10}
+	other := &stranger{t, filepath.Join(m.dir, "stranger")}
+	hasBallast := func() bool {
+		_, err := os.Stat(filepath.Join(s.Dir, "ballast"))
+		return err == nil
+	}
+	run := func(use func(w *child)) {
+		t.Helper()
+		s.Run++
+		w := startWriter(t, &s, model)
+		until(t, w, "events", func() bool { acked, _ := model.heard(); return acked > 1000*s.Run && hasBallast() })
+		use(w)
+		if err := w.end(); err != nil {
+			t.Fatalf("end of the writer: %v\n%s", err, tail(w.errors.String()))
+		}
+	}
+	sound := func() {
+		t.Helper()
+		r, err := check(t, &s, model, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, what := range append(append(r.Lost, r.Wrong...), model.wrong...) {
+			t.Errorf("run %d: %s", s.Run, what)
+		}
+	}
+	run(func(w *child) {
+		other.fill()
+		_, before := model.heard()
+		until(t, w, "refusals on the full disk", func() bool { _, full := model.heard(); return full > before })
+	})
+	if hasBallast() {
+		t.Error("the ballast was not needed to end on a full disk")
+	}
+	other.leave()
+	sound()
+
+	run(func(*child) {})
+	other.fill()
+	if _, err := check(t, &s, model, false); err != nil && strings.Contains(err.Error(), "LOCK") || hasBallast() {
+		t.Errorf("a start on the full disk after a proper end: %v", err)
+	}
+	other.leave()
+	sound()
 }
