@@ -203,3 +203,53 @@ func TestCloseTakesBallast(t *testing.T) {
 		t.Errorf("%d deliveries are pending, want 19", n)
 	}
 }
+
+// withTail is what a process leaves behind that is killed with events in its journal which the database does not have.
+func withTail(t *testing.T, clock *queuetest.Clock) (dir string, ids []queue.ID) {
+	t.Helper()
+	d := newFakeDisk()
+	s := openOn(t, d, t.TempDir(), clock)
+	held := make(chan struct{})
+	d.held.Store(&held) // the applier asks before it writes
+	ids = enqueue(t, s, "a", 100, 100<<10)
+	dir = image(t, s.dir)
+	d.held.Store(nil)
+	close(held)
+	mustClose(t, s)
+	return dir, ids
+}
+
+// TestTailNeedsRoom starts on a disk that has room for the database, and not for what is in the journal.
+func TestTailNeedsRoom(t *testing.T) {
+	t.Parallel()
+	clock := queuetest.NewClock()
+	dir, ids := withTail(t, clock)
+	d := newFakeDisk()
+	o := small()
+	o.diskSpace, o.Clock, o.patience = d.space, clock.Now, time.Minute
+	if err := o.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	least := newDiskGuard(dir, &o).toOpen()
+	d.free.Store(least + 1<<20)
+	s, err := Open(dir, o)
+	if err == nil {
+		mustClose(t, s)
+	}
+	if !errors.Is(err, queue.ErrFull) || !strings.Contains(err.Error(), " MiB are missing") {
+		t.Fatalf("%v, want %v", err, queue.ErrFull)
+	}
+	// The ballast is given up for it, if there is one.
+	if err := os.WriteFile(filepath.Join(dir, ballastName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.ballast = 16 << 20
+	s = openOn(t, d, dir, clock)
+	defer mustClose(t, s)
+	for _, id := range ids {
+		if _, err := s.Event(t.Context(), id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	d.fill(t, s, 1<<40)
+}

@@ -13,6 +13,9 @@ func (s *Store) recover(dir string, state appliedState) error {
 		l := newLane(row.name, id)
 		s.lanes.add(l)
 	}
+	if err := s.tailFits(dir, state.seq); err != nil {
+		return err
+	}
 	s.applier = newApplier(s, state)
 	a := s.applier
 	a.tx = a.begin()
@@ -50,6 +53,22 @@ func (s *Store) recover(dir string, state appliedState) error {
 	s.intake.next = last + 1
 	s.claims.floor = last
 	return s.journal.release(last)
+}
+
+// tailFits refuses to bring the journal's events into the database where the disk has no room for them. It reads them only where that is in doubt.
+func (s *Store) tailFits(dir string, applied uint64) error {
+	if err := s.disk.measure(); err != nil || s.disk.free.Load() >= s.disk.least {
+		return err
+	}
+	need := s.disk.toOpen()
+	_, _, err := replayJournal(s.o.files, dir, s.o.EncryptionKey, applied, func(_ uint64, rec []byte) error {
+		need += s.o.room(len(rec))
+		return nil
+	})
+	if err != nil {
+		return nil //nolint:nilerr // reading it once more says what is wrong, and the way out
+	}
+	return s.disk.toStart(need)
 }
 
 // pendingOf makes of a record what Enqueue made of its event.

@@ -80,6 +80,7 @@ var earlierSizes = fileSizes{Segment: 64 << 20, MemTable: 16 << 20, ValueLog: 12
 
 func (o *Options) use(sizes *fileSizes) {
 	o.SegmentSize, o.MemTableSize, o.ValueLogFileSize = sizes.Segment, sizes.MemTable, sizes.ValueLog
+	orDefault(&o.MaxTail, int(sizes.Segment)) // it has to fit the reserve too
 }
 
 // newSizes returns the sizes for a store that is about to be made.

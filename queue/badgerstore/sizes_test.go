@@ -23,6 +23,9 @@ func TestSmallDisk(t *testing.T) {
 		if s.o.reserve() > 300<<20/2 {
 			t.Errorf("reserve is %d MiB", s.o.reserve()>>20)
 		}
+		if int64(s.o.MaxTail) > s.o.reserve()/4 {
+			t.Errorf("%d MiB of events may wait for the database", s.o.MaxTail>>20)
+		}
 		if total == 300<<20 {
 			first = s.o
 		} else if s.o.MemTableSize != first.MemTableSize || s.o.SegmentSize != first.SegmentSize || s.o.ValueLogFileSize != first.ValueLogFileSize {
