@@ -213,7 +213,7 @@ func TestDashboardBehindProxy(t *testing.T) {
 // TestDashboardMisplaced: a dashboard that was not told where it stands says what to write.
 func TestDashboardMisplaced(t *testing.T) {
 	for _, site := range []string{"handle /dash* {\n webhooks_dashboard\n}", "route /dash/* {\n webhooks_dashboard\n}", "@dash path /dash/*\nwebhooks_dashboard @dash"} {
-		t.Run(site, func(t *testing.T) {
+		t.Run(strings.Fields(site)[0], func(t *testing.T) { // its name becomes that of a directory, in which braces are placeholders
 			g := startGateway(t, "destination app {\n to 127.0.0.1:9\n}", site+hookSite)
 			for _, path := range []string{"/dash/", "/dash/events", "/dash/events/wh_1", "/dash/static/x/app.css"} {
 				resp, body := g.do(http.MethodGet, path, nil, "")

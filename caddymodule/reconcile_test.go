@@ -208,7 +208,7 @@ func TestReconcileConfiguration(t *testing.T) {
 		"reconcile pages https://x/y {\n id i\n next none\n types x\n}":                           "types: want the path of the events' type",
 		"reconcile stripe k {\n types\n}":                                                         "types of events such as",
 		"reconcile stripe k\nreconcile stripe k":                                                  "already specified",
-		"reconcile pages https://x/y {\n id i\n next none\n header A {env.SLUICE_NO_SUCH_KEY}\n}": "header A: is not set",
+		"reconcile pages https://x/y {\n id i\n next none\n header A {env.SLUICE_NO_SUCH_KEY}\n}": "header A: secret {env.SLUICE_NO_SUCH_KEY}: is not set",
 	} {
 		g := &testGateway{t: t, addr: "127.0.0.1:1", dir: t.TempDir()}
 		config, err := adapt(g.caddyfile("", "webhook stripe {\n secret x\n "+text+"\n}"))
