@@ -98,15 +98,21 @@ func (a *attempt) formValues() url.Values {
 
 // parseForm never fails: what cannot be read is left out, as a field that is not there. whole tells that nothing was.
 func parseForm(h http.Header, body []byte) (fields url.Values, whole bool) {
-	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || !strings.HasPrefix(mediaType, "multipart/") {
+	boundary, ok := multipartBoundary(h)
+	if !ok {
 		v, err := url.ParseQuery(string(body))
 		return v, err == nil
 	}
-	form, err := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(int64(len(body)) + 1<<10)
+	form, err := multipart.NewReader(bytes.NewReader(body), boundary).ReadForm(int64(len(body)) + 1<<10)
 	if err != nil {
 		return url.Values{}, false
 	}
 	defer form.RemoveAll() //nolint:errcheck // nothing was written to disk: the limit is above the body's size
 	return form.Value, len(form.File) == 0
+}
+
+// multipartBoundary is what stands between the parts of the body; ok is false if the content type does not say that it has parts.
+func multipartBoundary(h http.Header) (boundary string, ok bool) {
+	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return params["boundary"], err == nil && strings.HasPrefix(mediaType, "multipart/")
 }

@@ -1,13 +1,105 @@
 package verifiers_test
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
+
+const boundary = "------------------------3f2b9c41d07e85a6"
+
+const hashedEvent = `{"event":{"event_time":"1700000000","event_type":"callback_test","event_hash":"of another key"}}`
+
+// multipartForm is a body with a file in it, and a field before it that looks like the one that is signed.
+func multipartForm(event string) string {
+	return strings.ReplaceAll("--B\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nname=\"json\"\r\n\r\n{}\r\n"+
+		"--B\r\nContent-Disposition: form-data; name=\"json\"\r\nContent-Type: text/plain\r\n\r\n"+event+"\r\n"+
+		"--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: binary\r\n\r\n%PDF\r\n\x00\xff\r\n"+
+		"--B--\r\n", "--B", "--"+boundary)
+}
+
+// TestSignMultipart signs inside of a multipart form. Nothing else of it may change.
+func TestSignMultipart(t *testing.T) {
+	kind := "multipart/form-data; boundary=" + boundary
+	r := &verifiers.Request{Method: http.MethodPost, URL: new(url.URL), Header: http.Header{"Content-Type": {kind}}, Body: []byte(multipartForm(hashedEvent))}
+	p, secret := compiled(t, "dropbox_sign"), verifiers.NewSecret([]byte("the application's"))
+	if err := p.Sign(r, secret, "", r.At); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Verify(t.Context(), r, []verifiers.Secret{secret}); err != nil {
+		t.Errorf("does not verify: %v", err)
+	}
+	before, after := parts(t, multipartForm(hashedEvent)), parts(t, string(r.Body))
+	if len(after) != 3 || after[0] != before[0] || after[1] == before[1] || after[2] != before[2] {
+		t.Errorf("%q became %q", before, after)
+	}
+	r.Body = []byte("--" + boundary + "\r\ncut off")
+	if err := p.Sign(r, secret, "", r.At); !errors.Is(err, verifiers.ErrCannotSign) {
+		t.Errorf("signed a form that cannot be read: %v", err)
+	}
+	example, err := p.Example("", r.At)
+	if err != nil || !strings.HasPrefix(example.Header.Get("Content-Type"), "multipart/form-data") {
+		t.Errorf("the example is of another kind than what the provider sends: %v %v", example, err)
+	}
+}
+
+// TestSignMultipartField signs where the signature is a field of its own, there already or not.
+func TestSignMultipartField(t *testing.T) {
+	p, err := verifiers.Compile(&verifiers.Spec{ID: "acme", Scheme: verifiers.SchemeHMAC, Signature: verifiers.Signature{In: "form", Names: []string{"sig"}}, Signed: []string{"{form.json}"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := "multipart/form-data; boundary=" + boundary
+	r := &verifiers.Request{Method: http.MethodPost, URL: new(url.URL), Header: http.Header{"Content-Type": {kind}}, Body: []byte(multipartForm("signed"))}
+	for _, text := range []string{"first", "second"} {
+		secret := verifiers.NewSecret([]byte(text))
+		if err := p.Sign(r, secret, "", r.At); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Verify(t.Context(), r, []verifiers.Secret{secret}); err != nil {
+			t.Errorf("%s secret: %v", text, err)
+		}
+		if got := parts(t, string(r.Body)); len(got) != 4 {
+			t.Errorf("%s secret: %q", text, got)
+		}
+	}
+}
+
+// parts are the parts of a multipart form, each with its headers.
+func parts(t *testing.T, body string) (out []string) {
+	t.Helper()
+	_, params, err := mime.ParseMediaType("multipart/form-data; boundary=" + boundary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := multipart.NewReader(strings.NewReader(body), params["boundary"])
+	for {
+		p, err := in.NextRawPart()
+		if err == io.EOF {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := http.Header(p.Header).Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(&b, p); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b.String())
+	}
+}
 
 // TestTimeInStep signs anew where a header must say the same time as the body.
 func TestTimeInStep(t *testing.T) {

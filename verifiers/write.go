@@ -2,7 +2,6 @@ package verifiers
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -20,12 +19,7 @@ func writeValue(r *Request, p place, name, v string) error {
 		u.RawQuery = q.Encode()
 		r.URL = &u
 	case placeForm:
-		form, err := url.ParseQuery(string(r.Body))
-		if err != nil {
-			return fmt.Errorf("%w: body is not a form", ErrCannotSign)
-		}
-		form.Set(name, v)
-		r.Body = []byte(form.Encode())
+		return writeField(r, name, v)
 	case placeJSON:
 		return replaceJSON(r, name, v)
 	case placeRaw:
@@ -38,23 +32,6 @@ func writeValue(r *Request, p place, name, v string) error {
 	default:
 		return fmt.Errorf("%w: the place cannot be written", ErrCannotSign)
 	}
-	return nil
-}
-
-// writeNested sets a value inside of the JSON that a form's field holds, as "form:payload>json:signature" reads it. Nothing else can be written.
-func writeNested(r *Request, expr, v string) error {
-	outer, path, ok := strings.Cut(expr, ">json:")
-	name, isForm := strings.CutPrefix(outer, "form:")
-	form, err := url.ParseQuery(string(r.Body))
-	if !ok || !isForm || err != nil || !form.Has(name) {
-		return fmt.Errorf("%w: %s cannot be written", ErrCannotSign, expr)
-	}
-	inner := Request{Body: []byte(form.Get(name))}
-	if err := replaceJSON(&inner, path, v); err != nil {
-		return err
-	}
-	form.Set(name, string(inner.Body))
-	r.Body = []byte(form.Encode())
 	return nil
 }
 

@@ -10,6 +10,8 @@ export class Incoming {
   get text() { return this.body.toString("utf8"); }
   get json() { return JSON.parse(this.text); }
   get form() { return Object.fromEntries(new URLSearchParams(this.text)); }
+  // The fields of a form, multipart or urlencoded.
+  async fields() { return Object.fromEntries(await new Response(this.body, { headers: { "content-type": this.header("content-type") } }).formData()); }
   get path() { return new URL(this.url).pathname; }
 
   header(name) { return this.headers[name.toLowerCase()]; }

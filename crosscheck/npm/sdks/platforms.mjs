@@ -81,7 +81,7 @@ export default [
   },
   {
     provider: "dropbox_sign", package: "@dropbox/sign",
-    accepts: (r, secret) => EventCallbackHelper.isValid(secret, EventCallbackRequest.init(JSON.parse(r.form.json))),
+    accepts: async (r, secret) => EventCallbackHelper.isValid(secret, EventCallbackRequest.init(JSON.parse((await r.fields()).json))),
     tamper: (r) => r.with({ body: Buffer.from(r.text.replace("signature_request_sent", "signature_request_signed")) }),
   },
   {
