@@ -42,7 +42,7 @@ var plainFuncs = map[string]func(string) (string, bool){
 // customFuncs are functions of single providers that need keys or params.
 var customFuncs = map[string]fn{}
 
-// parseFunc reads one function of a chain: a name of plainFuncs, a hash, hmac_<hash>, json:<path> or xml:<path>.
+// parseFunc reads one function of a chain: a name of plainFuncs, a hash, hmac_<hash>, json:<path>, xml:<path> or is:<text>.
 func parseFunc(s string) (fn, error) {
 	if f, ok := plainFuncs[s]; ok {
 		return func(_ *attempt, v string) (string, bool) { return f(v) }, nil
@@ -67,7 +67,10 @@ func parseFunc(s string) (fn, error) {
 	if path, ok := cutPrefix(s, "xml"); ok {
 		return func(_ *attempt, v string) (string, bool) { return xmlValue(v, path) }, nil
 	}
-	return nil, fieldError(s, "unknown function: expected a hash, hmac_<hash>, json:<path>, xml:<path> or one of %s", names(plainFuncs))
+	if text, ok := cutPrefix(s, "is"); ok {
+		return func(_ *attempt, v string) (string, bool) { return v, v == text }, nil
+	}
+	return nil, fieldError(s, "unknown function: expected a hash, hmac_<hash>, json:<path>, xml:<path>, is:<text> or one of %s", names(plainFuncs))
 }
 
 func cutPrefix(s, name string) (string, bool) {

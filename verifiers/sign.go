@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// sign writes timestamp and id where they are read from, then the signature of the first template.
+// sign writes timestamp and id where they are read from, then the signature of the template that fits the request.
 func (s *contentScheme) sign(a *attempt, secret Secret) error {
 	k, err := s.p.key(secret)
 	if err != nil {
@@ -23,11 +23,49 @@ func (s *contentScheme) sign(a *attempt, secret Secret) error {
 	if len(s.p.content) == 0 {
 		return fmt.Errorf("%w: the signed content is not known", ErrCannotSign)
 	}
-	sig, err := s.algo.sign(a, s.p.content[0], k)
+	sig, err := s.algo.sign(a, s.p.contentOf(a), k)
 	if err != nil {
 		return err
 	}
 	return s.sig.write(a, encodeSignature(s.enc, s.p.spec.Signature.Upper, sig), a.timestamp, k.id)
+}
+
+// contentOf is what the signature of a request covers: the first template that fits, else the first.
+func (p *Provider) contentOf(a *attempt) *Template {
+	if len(p.content) > 1 {
+		for _, t := range p.content {
+			if t.fits(a) {
+				return t
+			}
+		}
+	}
+	return p.content[0]
+}
+
+// fits tells whether a request is of the kind that t is signed of: all that t names outside of sections is there, and something that t covers is.
+func (t *Template) fits(a *attempt) bool {
+	covers := false
+	for i := range t.parts {
+		p := &t.parts[i]
+		switch {
+		case p.sources == nil: // literal text is the same for all requests
+		case p.value(a) != "" && !p.misread(a):
+			covers = true
+		case p.section == nil && slices.ContainsFunc(p.sources, source.named):
+			return false
+		}
+	}
+	return covers
+}
+
+// named tells whether the source is one value of a request, which some requests have and others have not.
+func (s source) named() bool {
+	return s.place == placeHeader || s.place == placeJSON || s.place == placeQuery || s.place == placeForm
+}
+
+// misread tells that what is read as a form's field only looks like one: text inside of JSON.
+func (p *part) misread(a *attempt) bool {
+	return slices.ContainsFunc(p.sources, func(s source) bool { return s.place == placeForm }) && looksLikeJSON(a.r.Body)
 }
 
 // writeSigningValues puts time, message id and key id into the request.

@@ -13,9 +13,73 @@ import (
 	"time"
 
 	"github.com/sluice-webhooks/sluice/verifiers"
+	"github.com/sluice-webhooks/sluice/verifiers/catalogue"
 )
 
-const boundary = "------------------------3f2b9c41d07e85a6"
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+	boundary = "------------------------3f2b9c41d07e85a6"
+)
+
+// TestSignedContentFits signs requests of providers that sign some otherwise than others: an SDK looks at the request and asks for that one kind.
+func TestSignedContentFits(t *testing.T) {
+	const payload = `payload=%7B%22ref%22%3A%22x%22%7D`
+	for name, c := range map[string]struct {
+		provider, secret          string
+		method, query, kind, body string
+		header                    map[string]string
+		signed                    string
+	}{
+		"twilio, form":            {provider: "twilio", kind: formType, body: "A=1&B=2", signed: "{url}{form_sorted}"},
+		"twilio, JSON":            {provider: "twilio", query: "bodySHA256=015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862", kind: jsonType, body: `{"a":1}`, signed: "{url}"},
+		"twilio, query":           {provider: "twilio", method: http.MethodGet, query: "MessageSid=SM1", signed: "{url}"},
+		"hubspot, version 1":      {provider: "hubspot_v1", kind: jsonType, body: "[]", header: map[string]string{"X-HubSpot-Signature-Version": "v1"}, signed: "{secret}{body}"},
+		"hubspot, version 2":      {provider: "hubspot_v1", kind: jsonType, body: "[]", header: map[string]string{"X-HubSpot-Signature-Version": "v2"}, signed: "{secret}{method}{url}{body}"},
+		"hubspot, no version":     {provider: "hubspot_v1", kind: jsonType, body: "[]", signed: "{secret}{body}"},
+		"gitea, JSON":             {provider: "gitea", kind: jsonType, body: `{"ref":"x"}`, signed: "{body}"},
+		"gitea, form":             {provider: "gitea", kind: formType, body: payload, signed: "{form.payload}"},
+		"gitea, a form in JSON":   {provider: "gitea", kind: jsonType, body: `{"ref":"&` + payload + `"}`, signed: "{body}"},
+		"cryptapi, GET":           {provider: "cryptapi", secret: privatePEM(t, mustRSA(t)), method: http.MethodGet, query: "uuid=1", signed: "{url}"},
+		"cryptapi, POST":          {provider: "cryptapi", secret: privatePEM(t, mustRSA(t)), kind: jsonType, body: `{"uuid":1}`, signed: "{body}"},
+		"dropbox sign, JSON":      {provider: "dropbox_sign", kind: jsonType, body: hashedEvent, signed: "{json.event.event_time}{json.event.event_type}"},
+		"dropbox sign, form":      {provider: "dropbox_sign", kind: formType, body: "json=" + url.QueryEscape(hashedEvent), signed: "{form.json>json:event.event_time}{form.json>json:event.event_type}"},
+		"dropbox sign, multipart": {provider: "dropbox_sign", kind: "multipart/form-data; boundary=" + boundary, body: multipartForm(hashedEvent), signed: "{form.json>json:event.event_time}{form.json>json:event.event_type}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec, err := catalogue.Lookup(c.provider)
+			if err != nil {
+				t.Fatal(err)
+			}
+			only := *spec
+			only.Signed, only.URLVariants = []string{c.signed}, nil
+			r := &verifiers.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "https", Host: "app.example", Path: "/hooks", RawQuery: c.query}, Header: http.Header{}, Body: []byte(c.body), At: time.Unix(1700000000, 0)}
+			if c.method != "" {
+				r.Method = c.method
+			}
+			if c.kind != "" {
+				r.Header.Set("Content-Type", c.kind)
+			}
+			for name, v := range c.header {
+				r.Header.Set(name, v)
+			}
+			secret := verifiers.NewSecret([]byte("the application's"))
+			if c.secret != "" {
+				secret = verifiers.NewSecret([]byte(c.secret))
+			}
+			if err := compiled(t, c.provider).Sign(r, secret, "", r.At); err != nil {
+				t.Fatal(err)
+			}
+			p, err := verifiers.Compile(&only)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Verify(t.Context(), r, []verifiers.Secret{secret}); err != nil {
+				t.Errorf("it is not %s that is signed: %v", c.signed, err)
+			}
+		})
+	}
+}
 
 const hashedEvent = `{"event":{"event_time":"1700000000","event_type":"callback_test","event_hash":"of another key"}}`
 

@@ -64,7 +64,8 @@ type Spec struct {
 	KeySource *KeySource `json:"key_source,omitempty" yaml:"key_source"`
 	// Signature says where the signature (or token) is and how it is written.
 	Signature Signature `json:"signature,omitzero" yaml:"signature"`
-	// Signed are templates of the signed content, most likely first; a request is genuine if the signature fits any of them. Default: "{body}".
+	// Signed are templates of the signed content; a request is genuine if the signature fits any of them. Sign takes the first of which a request has all values that
+	// it names outside of sections. Default: "{body}".
 	Signed []string `json:"signed,omitempty" yaml:"signed"`
 	// BodyASCIIEscape tries the body a second time with every non-ASCII character as \uXXXX, for providers that sign it so.
 	BodyASCIIEscape bool `json:"body_ascii_escape,omitempty" yaml:"body_ascii_escape"`

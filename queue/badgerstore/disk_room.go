@@ -111,7 +111,7 @@ func (o *Options) room(record int) int64 {
 func (op *op) room(o *Options) (n int64) {
 	if op.group != nil {
 		for _, p := range op.group.pends {
-			n += o.room(p.size())
+			n += o.room(len(p.record))
 		}
 	}
 	for _, m := range op.muts {
