@@ -77,6 +77,9 @@ func (f *Forward) provision(ctx caddy.Context, app *App, h *Handler) (err error)
 	}
 	f.provider = h.provider
 	f.signsAddress = h.provider.Spec().Needs().PublicURL
+	if err := f.destination.signer.signFor(h.provider); err != nil {
+		return fmt.Errorf("destination %s: %w", f.destination.name, err)
+	}
 	if f.filter, err = newTypeFilter(f.Events); err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -32,6 +34,7 @@ type outgoingSigner struct {
 	as       string
 	secrets  *secretSet
 	standard *verifiers.Provider
+	signsAs  []*verifiers.Provider // those of the sources that forward here, where their schemes are signed in
 }
 
 func newOutgoingSigner(config *Sign, logger *zap.Logger) (*outgoingSigner, error) {
@@ -77,6 +80,36 @@ func standardProvider() (*verifiers.Provider, error) {
 func (s *outgoingSigner) try(secret verifiers.Secret) error {
 	r := &verifiers.Request{Method: http.MethodPost, URL: new(url.URL), Header: make(http.Header)}
 	return s.standard.Sign(r, secret, "try", now())
+}
+
+// signFor makes the signer sign events of one more source in its provider's scheme. It refuses secrets that this provider cannot sign with: those that are
+// live now, and any that a changed file brings.
+func (s *outgoingSigner) signFor(provider *verifiers.Provider) error {
+	if s == nil || s.as != signProvider {
+		return nil
+	}
+	s.signsAs = append(s.signsAs, provider)
+	all := slices.Clone(s.signsAs)
+	err := s.secrets.require(func(secret verifiers.Secret) error {
+		for _, p := range all {
+			if err := checkSigning(p, secret); err != nil {
+				return fmt.Errorf("cannot sign as provider %s: %w", p.Spec().ID, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sign provider: %w", err)
+	}
+	return nil
+}
+
+func checkSigning(p *verifiers.Provider, secret verifiers.Secret) error {
+	err := p.CheckSigning(secret)
+	if errors.Is(err, verifiers.ErrCannotSign) { // whatever the secret is
+		return fmt.Errorf("%w: want `sign standard`", err)
+	}
+	return err
 }
 
 // sign adds the signature to a message. provider is the scheme of the event's source; nil if the source is gone.

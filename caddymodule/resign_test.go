@@ -34,6 +34,33 @@ func TestSigningSecretForm(t *testing.T) {
 	}
 }
 
+// TestSignProviderSecretForm checks the same of what a provider cannot sign with, which each source that forwards here has a say in.
+func TestSignProviderSecretForm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	const good = "44782DEF547AAA06"
+	if err := os.WriteFile(path, []byte(good), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signer, err := newOutgoingSigner(&Sign{As: signProvider, Secrets: []string{"{file." + path + "}"}}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"adyen_platform", "stripe"} {
+		if err := signer.signFor(provider(t, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path, []byte("which is not hexadecimal"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if live := signer.secrets.get(time.Now().Add(time.Hour)); len(live) != 1 || string(live[0].Bytes()) != good {
+		t.Error("another secret is live")
+	}
+	if err := signer.signFor(provider(t, "plaid")); err == nil || !strings.Contains(err.Error(), "secret {file."+path+"}: cannot sign as provider plaid") {
+		t.Errorf("plaid: %v", err)
+	}
+}
+
 // TestSignProviderUnderOtherNames forwards requests whose signature, id and time came under other names than the first ones. An application that reads those, and
 // one that reads the first, finds all that it needs there, and nothing that the provider signed.
 func TestSignProviderUnderOtherNames(t *testing.T) {

@@ -167,7 +167,7 @@ func (s *jwtScheme) signingKey(k *key) (jose.SignatureAlgorithm, any, error) {
 	parsed, err := parseKeyPair(k.bytes)
 	private, isPrivate := parsed.(crypto.Signer)
 	if err == nil && !isPrivate {
-		return "", nil, fmt.Errorf("%w: the secret is a public key", ErrCannotSign)
+		return "", nil, errPublicKey
 	}
 	for _, alg := range s.algs {
 		switch {

@@ -38,7 +38,7 @@ func (e ecdsaAlgorithm) match(a *attempt, t *Template, k *key) int {
 func (e ecdsaAlgorithm) sign(a *attempt, t *Template, k *key) ([]byte, error) {
 	private, ok := k.private.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: the secret is a public key", ErrCannotSign)
+		return nil, errPublicKey
 	}
 	digest := e.p.contentDigest(a, t, e.p.hash, a.timestamp)
 	sig, err := ecdsa.SignASN1(rand.Reader, private, digest)

@@ -3,7 +3,6 @@ package verifiers
 import (
 	"bytes"
 	"crypto/ed25519"
-	"fmt"
 )
 
 // ed25519Algorithm signs the content itself.
@@ -22,7 +21,7 @@ func (e ed25519Algorithm) match(a *attempt, t *Template, k *key) int {
 func (e ed25519Algorithm) sign(a *attempt, t *Template, k *key) ([]byte, error) {
 	private, ok := k.private.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: the secret is a public key", ErrCannotSign)
+		return nil, errPublicKey
 	}
 	return ed25519.Sign(private, e.p.message(a, t, a.timestamp)), nil
 }

@@ -58,6 +58,9 @@ func (p *Provider) compileKey() error {
 // errSecretFormat says that a secret is not written as the provider's secrets are. It never quotes the secret.
 var errSecretFormat = errors.New("secret is not in the expected form")
 
+// errPublicKey says that a secret, which verifies, cannot sign.
+var errPublicKey = fmt.Errorf("%w: the secret is a public key", ErrCannotSign)
+
 // CheckSecret tells at configuration time whether a secret can be used: it is not empty, and it is written as the provider's secrets are.
 func (p *Provider) CheckSecret(s Secret) error {
 	if len(s.Bytes()) == 0 {

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
-	"fmt"
 )
 
 // rsaAlgorithm signs the hash of the content.
@@ -30,7 +29,7 @@ func (s rsaAlgorithm) match(a *attempt, t *Template, k *key) int {
 func (s rsaAlgorithm) sign(a *attempt, t *Template, k *key) ([]byte, error) {
 	private, ok := k.private.(*rsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%w: the secret is a public key", ErrCannotSign)
+		return nil, errPublicKey
 	}
 	fn, ok := s.p.hashFor(a)
 	if !ok {
