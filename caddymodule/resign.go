@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -124,7 +125,11 @@ func (s *outgoingSigner) sign(m *message, try *delivery.Try, provider *verifiers
 	if provider == nil {
 		return fmt.Errorf("source %q is no longer configured, so its provider's scheme is not known", try.Event.Source)
 	}
-	if err := provider.Sign(r, s.secrets.get(try.At)[0], try.Event.EventID, try.At); err != nil {
+	id := try.Event.EventID
+	if strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' }) { // made of a text that somebody wrote: no header can be trusted with it
+		id = cmp.Or(provider.MessageID(storedRequest(try.Event)), id)
+	}
+	if err := provider.Sign(r, s.secrets.get(try.At)[0], id, try.At); err != nil {
 		return err
 	}
 	m.url, m.body = r.URL, r.Body // where the provider puts its signature there

@@ -110,3 +110,27 @@ func TestSignProviderUnderOtherNames(t *testing.T) {
 		}
 	}
 }
+
+// TestSignProviderMessageID forwards an event whose id is made of a text that no header can hold: the request keeps the id that it came with.
+func TestSignProviderMessageID(t *testing.T) {
+	app := startApplication(t, nil)
+	g := startGateway(t, "", "webhook plivo_v3 {\n secret s\n forward "+app.URL+"/ {\n sign provider own\n }\n}")
+	p := provider(t, "plivo_v3")
+	u := &url.URL{Scheme: "http", Host: g.addr, Path: "/"}
+	r := &verifiers.Request{Method: http.MethodPost, URL: u, Header: http.Header{"Content-Type": {formType}}, Body: []byte("MessageUUID=1&Text=a%0Ab%C3%A9"), At: time.Now()}
+	if err := p.Sign(r, verifiers.NewSecret([]byte("s")), "12345", r.At); err != nil {
+		t.Fatal(err)
+	}
+	if resp, text := g.do(http.MethodPost, "/", r.Header, string(r.Body)); resp.StatusCode >= 300 {
+		t.Fatalf("%d %s", resp.StatusCode, text)
+	}
+	got := app.await(t, 1)[0]
+	address, err := url.Parse(app.URL + got.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := &verifiers.Request{Method: http.MethodPost, URL: address, Header: got.header, Body: got.body, At: got.at}
+	if _, err := p.Verify(t.Context(), signed, []verifiers.Secret{verifiers.NewSecret([]byte("own"))}); err != nil || got.header.Get("X-Plivo-Signature-V3-Nonce") != "12345" {
+		t.Errorf("%v, with %v", err, got.header)
+	}
+}

@@ -131,6 +131,13 @@ func (p *Provider) Sign(r *Request, secret Secret, id string, at time.Time) erro
 	return p.scheme.sign(a, secret)
 }
 
+// MessageID returns the message id that a request has; empty if it has none, or the provider signs none.
+func (p *Provider) MessageID(r *Request) string {
+	a := newAttempt(p, r)
+	defer a.release()
+	return p.messageID.eval(a)
+}
+
 // Challenge answers r if it is a handshake: signed ones only when verified is true, all others only when it is false; the caller asks once before and once
 // after Verify. ok is false if r is none. An error wraps one of the reasons of a refusal, as Verify's do.
 func (p *Provider) Challenge(ctx context.Context, r *Request, secrets []Secret, verified bool) (reply Reply, ok bool, err error) {
