@@ -80,6 +80,8 @@ type recent struct {
 	op     uint64
 }
 
+const maxName = 255 // bytes of the name of a source or a destination
+
 type lanes struct {
 	mu     sync.RWMutex
 	byName map[string]*lane
@@ -143,8 +145,8 @@ func (l *lanes) get(name string, from uint64) (*lane, error) {
 	if d := l.byName[name]; d != nil {
 		return d, nil
 	}
-	if name == "" || len(name) > 255 {
-		return nil, fmt.Errorf("name of a destination has %d bytes (want 1 to 255)", len(name))
+	if name == "" || len(name) > maxName {
+		return nil, fmt.Errorf("name of a destination has %d bytes (want 1 to %d)", len(name), maxName)
 	}
 	if len(l.byID) > math.MaxUint16 {
 		return nil, errors.New("the store knows 65536 destinations, which is as many as it can")

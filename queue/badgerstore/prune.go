@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -46,42 +47,55 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 		return len(seqs) < pruneStep
 	})
 	more = len(seqs) == pruneStep
-	o := &op{done: make(chan error, 1)}
+	var ops []*op
 	for _, seq := range seqs {
-		x, err := s.examine(sn, seq, now, r)
-		missing := errors.Is(err, queue.ErrNotFound)
-		if err != nil && !missing {
-			return 0, false, err
+		x, failed := s.examine(sn, seq, now, r)
+		if err = failed; err != nil {
+			break
 		}
-		if advance && !missing && x.verdict == tooYoung {
+		if advance && x.verdict == tooYoung {
 			more = false
 			break
 		}
 		if advance && x.verdict == ahead {
 			more = false // a few at a time: it may be this clock that is wrong
 		}
-		if advance {
-			s.hand.next = seq + 1
-		}
-		switch {
-		case missing:
-			o.del(stragglerKey(seq))
-			if seq < s.hand.next {
-				o.del(eventKey(seq))
-			}
-		case x.verdict == expired:
-			s.remove(sn, o, &x)
-			s.garbage += x.size
-			if !advance {
-				o.del(stragglerKey(seq))
-			}
+		ops = append(ops, s.pruneOne(sn, &x, advance)...)
+		if x.verdict == expired {
 			pruned++
-		case advance:
-			o.put(stragglerKey(seq), nil)
 		}
 	}
-	if len(o.muts) == 0 {
-		return 0, more, nil
+	for _, o := range ops {
+		for _, p := range o.pruned {
+			if p.dead {
+				p.lane.mu.Lock()
+				p.lane.dead--
+				p.lane.mu.Unlock()
+			}
+		}
+	}
+	// Waited for whatever happens to ctx: a replay must not find what is on its way out.
+	if failed := s.applier.pushAll(ops); failed != nil {
+		return 0, false, failed
+	}
+	return pruned, more && err == nil, err
+}
+
+// pruneOne returns what becomes of an event that was examined: operations that need not be in one transaction, because a crash after any of them leaves what
+// can be gone on from.
+func (s *Store) pruneOne(sn *snapshot, x *examined, advance bool) []*op {
+	if advance {
+		s.hand.next = x.seq + 1
+	}
+	o := &op{}
+	ops := []*op{o}
+	switch {
+	case x.verdict == expired || x.verdict == gone:
+		ops = s.remove(sn, o, x)
+	case advance:
+		o.put(stragglerKey(x.seq), nil)
+	default:
+		return nil
 	}
 	if advance {
 		e := encoder{}
@@ -89,16 +103,67 @@ func (s *Store) pruneSome(ctx context.Context, now time.Time, r queue.Retention,
 		e.int(s.garbage)
 		o.put(keyPruner, e.b)
 	}
-	for _, p := range o.pruned {
-		if p.dead {
-			p.lane.mu.Lock()
-			p.lane.dead--
-			p.lane.mu.Unlock()
-		}
+	return ops
+}
+
+// remove writes the deletion of an event, or of what is left of one, into an operation, and returns it with those before and after it.
+//
+// Attempts go first. An event with more deliveries than a transaction takes is hidden, and stays a straggler until they are all deleted.
+func (s *Store) remove(sn *snapshot, o *op, x *examined) (ops []*op) {
+	s.garbage += x.size
+	if x.attempts {
+		attempts := &op{apart: true}
+		prefix := seqTable(tabAttempt, x.seq, 0)
+		sn.scan(prefix, prefix, func(key []byte, _ *badger.Item) bool {
+			attempts.del(append([]byte(nil), key...))
+			return true
+		})
+		ops = append(ops, attempts)
 	}
-	s.applier.push(o)
-	// Waited for whatever happens to ctx: a replay must not find what is on its way out.
-	return pruned, more, <-o.done
+	ops = append(ops, o)
+	end, step := o, s.removable()
+	if x.verdict == expired {
+		o.events--
+	}
+	if len(x.records) > step {
+		o.bury(eventKey(x.seq))
+		o.put(stragglerKey(x.seq), nil)
+		for some := range slices.Chunk(x.records, step) {
+			end = &op{}
+			end.removeDeliveries(x.seq, some)
+			ops = append(ops, end)
+		}
+	} else {
+		o.removeDeliveries(x.seq, x.records)
+	}
+	end.del(stragglerKey(x.seq))
+	switch {
+	case x.seq < s.hand.next:
+		end.del(eventKey(x.seq))
+	case x.verdict == expired:
+		end.bury(eventKey(x.seq))
+	}
+	return ops
+}
+
+func (o *op) removeDeliveries(seq uint64, records []laneRecord) {
+	for _, lr := range records {
+		o.del(deliveryKey(seq, lr.l.id))
+		dead := lr.r.state == queue.StateDead
+		if dead {
+			o.del(deadKey(seq, lr.l.id))
+		}
+		o.pruned = append(o.pruned, prunedDelivery{lr.l, seq, dead})
+	}
+}
+
+// removable is how many deliveries can surely be deleted in one transaction, with what else there is about their event.
+func (s *Store) removable() int {
+	each := cost{rows: 2, bytes: 2 * (smallRowMost + rowExtra)}
+	each.add(rowOf(laneRowMost + maxName))
+	each.add(rowOf(blockRowMost + blockKeyMost<<blockBits))
+	most := s.roomy()
+	return min(most.rows/each.rows, most.bytes/each.bytes) - 1
 }
 
 func (s *Store) loadPruner() error {

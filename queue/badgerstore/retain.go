@@ -4,17 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
 const (
-	pruneStep  = 256     // events in one transaction
+	pruneStep  = 256     // events that are looked at between two waits for the applier
 	pruneCall  = 100_000 // events one call of Maintain looks at, at most
 	strageCall = 4096    // stragglers one call looks at
-	deleteStep = 4096    // rows that stand for themselves and are deleted between two waits for the applier
+	deleteStep = 4096    // rows that stand for themselves and are deleted between two waits
 )
 
 // stragglerHand is where the pruner goes on.
@@ -82,6 +82,7 @@ const (
 	ahead                   // it seems to come from the future, because the clock was ahead; that says nothing of those after it
 	keep
 	expired
+	gone // it was pruned; some of its rows may be left
 )
 
 // examined is an event the pruner has looked at.
@@ -105,6 +106,9 @@ type laneRecord struct {
 func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retention) (examined, error) {
 	x := examined{seq: seq, verdict: keep}
 	e, err := sn.event(seq, false)
+	if errors.Is(err, queue.ErrNotFound) {
+		return s.remains(sn, seq)
+	}
 	if err != nil && !errors.Is(err, queue.ErrDamaged) {
 		return x, err
 	}
@@ -150,6 +154,17 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 	return x, nil
 }
 
+// remains looks at what is left of an event that was pruned.
+func (s *Store) remains(sn *snapshot, seq uint64) (examined, error) {
+	x := examined{seq: seq, verdict: gone}
+	err := s.records(sn, seq, func(l *lane, rec record) { x.records = append(x.records, laneRecord{l, rec}) })
+	if errors.Is(err, queue.ErrDamaged) || slices.ContainsFunc(x.records, func(lr laneRecord) bool { return !lr.r.state.Settled() }) {
+		return examined{seq: seq, verdict: gone}, nil // it was not the pruner who left that
+	}
+	x.attempts = len(x.records) > 0
+	return x, err
+}
+
 // fromFuture reports whether something has a time that a clock gave which was ahead. What came since now was read is none of that.
 func fromFuture(at int64, now time.Time) bool { return at > nanos(now)+clockSlack }
 
@@ -167,29 +182,4 @@ func (l *lane) changing(seq uint64) bool {
 	defer l.mu.Unlock()
 	_, ok := l.recent[seq]
 	return ok
-}
-
-// remove writes the deletion of an event into an operation.
-func (s *Store) remove(sn *snapshot, o *op, x *examined) {
-	if x.seq < s.hand.next {
-		o.del(eventKey(x.seq))
-	} else {
-		o.bury(eventKey(x.seq))
-	}
-	o.events--
-	for _, lr := range x.records {
-		o.del(deliveryKey(x.seq, lr.l.id))
-		dead := lr.r.state == queue.StateDead
-		if dead {
-			o.del(deadKey(x.seq, lr.l.id))
-		}
-		o.pruned = append(o.pruned, prunedDelivery{lr.l, x.seq, dead})
-	}
-	if x.attempts {
-		prefix := seqTable(tabAttempt, x.seq, 0)
-		sn.scan(prefix, prefix, func(key []byte, _ *badger.Item) bool {
-			o.del(append([]byte(nil), key...))
-			return true
-		})
-	}
 }

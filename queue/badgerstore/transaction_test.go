@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -26,11 +27,83 @@ func rowsOf(t *testing.T, s *Store, tables string) (n int) {
 	return n
 }
 
+// eventTables have nothing but what belongs to an event.
+const eventTables = "EQRKHAPDS"
+
+// wide are the names of many destinations.
+func wide(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint("to", i)
+	}
+	return names
+}
+
+// settleAt settles all deliveries that are due at some destinations, and returns how many there were.
+func settleAt(t *testing.T, s *Store, destinations []string, as queue.Settlement) (n int) {
+	t.Helper()
+	for _, d := range destinations {
+		claimed, _, err := s.Claim(t.Context(), queue.ClaimRequest{Destination: d, Limit: 1000, Now: s.clock(), Lease: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range claimed {
+			as.Lease = c.Lease
+			if lost, err := s.Settle(t.Context(), []queue.Settlement{as}); err != nil || lost[0] != nil {
+				t.Fatal(err, lost)
+			}
+			n++
+		}
+	}
+	return n
+}
+
 // moreThanFits fails the test if so many rows fit one transaction: then it is about nothing.
 func moreThanFits(t *testing.T, s *Store, rows int) {
 	t.Helper()
 	if int64(rows) <= s.db.MaxBatchCount() {
 		t.Fatalf("%d rows fit into one transaction, which takes %d", rows, s.db.MaxBatchCount())
+	}
+}
+
+func TestPruneWhatDoesNotFitATransaction(t *testing.T) {
+	t.Parallel()
+	const keep = time.Hour
+	failed := queue.Attempt{Status: 500, Class: "status", Error: strings.Repeat("e", 100)}
+	for name, test := range map[string]struct{ events, destinations, attempts int }{
+		"attempts":        {30, 1, 60},
+		"attempts of one": {1, 1, 2000},
+		"destinations":    {90, 20, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := queuetest.NewClock()
+			s := openManual(t, t.TempDir(), clock)
+			defer mustClose(t, s)
+			names := wide(test.destinations)
+			moreThanFits(t, s, test.events*test.destinations*test.attempts)
+			enqueueMany(t, s, "e", test.events, nil, names...)
+			for i := range test.attempts {
+				a := failed
+				a.At = clock.Now()
+				as := queue.Settlement{State: queue.StatePending, Due: clock.Now().Add(time.Second), Attempt: &a}
+				if i == test.attempts-1 {
+					as.State, as.Due = queue.StateDead, time.Time{}
+				}
+				if n := settleAt(t, s, names, as); n != test.events*test.destinations {
+					t.Fatalf("%d deliveries are due at attempt %d", n, i)
+				}
+				clock.Advance(time.Second)
+			}
+			clock.Advance(2 * keep)
+			if n := maintain(t, s, queue.Retention{Delivered: keep, Dead: keep}); n != test.events {
+				t.Errorf("%d events are pruned, want %d", n, test.events)
+			}
+			if n := rowsOf(t, s, eventTables); n != 0 {
+				t.Errorf("%d rows are left", n)
+			}
+			wantSound(t, s)
+		})
 	}
 }
 
@@ -111,6 +184,56 @@ func TestDeleteWhatDoesNotFitATransaction(t *testing.T) {
 	})
 }
 
+// An event with many deliveries is pruned in steps; a crash after any of them leaves what can be gone on from.
+func TestKilledInTheMiddleOfPruning(t *testing.T) {
+	t.Parallel()
+	const keep = time.Hour
+	clock, names := queuetest.NewClock(), wide(200)
+	for _, state := range []queue.State{queue.StateDead, queue.StateDelivered} {
+		dir := t.TempDir()
+		s := openManual(t, dir, clock)
+		enqueueMany(t, s, "e", 1, nil, names...)
+		for i, as := range []queue.Settlement{{State: queue.StatePending}, {State: state}} {
+			as.Attempt = &queue.Attempt{At: clock.Now(), Status: 500 + i, Class: "status"}
+			if n := settleAt(t, s, names, as); n != len(names) {
+				t.Fatalf("%d deliveries", n)
+			}
+		}
+		mustClose(t, s)
+		clock.Advance(2 * keep)
+		for steps := 0; ; steps++ {
+			s := openManual(t, image(t, dir), clock)
+			if err := s.loadPruner(); err != nil {
+				t.Fatal(err)
+			}
+			sn := s.snaps.get()
+			x, err := s.examine(sn, sn.seq, clock.Now(), queue.Retention{Delivered: keep, Dead: keep})
+			if err != nil || x.verdict != expired {
+				t.Fatal(err, x.verdict)
+			}
+			ops := s.pruneOne(sn, &x, true)
+			s.snaps.put(sn)
+			if len(ops) < 4 {
+				t.Fatalf("%d steps", len(ops))
+			}
+			if err := s.applier.pushAll(ops[:min(steps, len(ops))]); err != nil {
+				t.Fatal(err)
+			}
+			mustClose(t, s)
+			s = openManual(t, s.Dir(), clock)
+			maintain(t, s, queue.Retention{Delivered: keep, Dead: keep})
+			if n := rowsOf(t, s, eventTables); n != 0 {
+				t.Errorf("%s, killed after %d of %d steps: %d rows are left", state, steps, len(ops), n)
+			}
+			wantSound(t, s)
+			mustClose(t, s)
+			if steps == len(ops) {
+				break
+			}
+		}
+	}
+}
+
 func TestSalvageOfManyAttempts(t *testing.T) {
 	t.Parallel()
 	const attempts = 400
@@ -143,7 +266,7 @@ func TestSalvageOfManyAttempts(t *testing.T) {
 // What a transaction takes is computed from the largest that rows become.
 func TestRowsAreNotLargerThanTheyMayBe(t *testing.T) {
 	t.Parallel()
-	name := strings.Repeat("n", 255)
+	name := strings.Repeat("n", maxName)
 	lowest, highest := int64(math.MinInt64), uint64(math.MaxUint64)
 	lane := laneRow{name, counts{lowest, lowest, lowest, lowest, lowest}, highest, lowest, highest}
 	full := block{since: lowest}
