@@ -31,6 +31,7 @@ type applier struct {
 	blocks map[blockID]*openBlock
 	tx     *transaction
 	zone   freshZone
+	begun  uint64 // the event of which there is a part from before the store was opened; 0: none
 }
 
 const (
@@ -47,6 +48,9 @@ func newApplier(s *Store, state appliedState) *applier {
 	a.applied.Store(state.seq)
 	a.events.Store(state.events)
 	a.commits.Store(state.commits)
+	if state.kept&keptPart != 0 {
+		a.begun = state.seq + 1
+	}
 	return a
 }
 

@@ -1,18 +1,73 @@
 package badgerstore
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sluice-webhooks/sluice/queue"
+)
 
 // addEvent writes an event that is in the journal. What does not fit the present transaction begins a new one.
+//
+// An event that does not fit a whole one takes several: those before the last have nothing but deliveries of it, nobody is shown them, and the event does not count as
+// applied. After a crash the journal still has it, and deliveries that have their rows already are passed.
 func (a *applier) addEvent(p *pending) error {
-	if err := a.room(a.eventCost(p)); err != nil {
+	c := a.eventCost(p)
+	if err := a.room(c); err != nil {
 		return err
 	}
+	inParts := !a.tx.takes(c)
 	for i := range p.deliveries {
-		if err := a.addDelivery(p, &p.deliveries[i]); err != nil {
+		d := &p.deliveries[i]
+		if inParts {
+			if err := a.part(a.deliveryCost(p, d)); err != nil {
+				return err
+			}
+		}
+		if p.seq == a.begun && a.hasDelivery(p, d) {
+			continue
+		}
+		if err := a.addDelivery(p, d); err != nil {
+			return err
+		}
+	}
+	if inParts {
+		if err := a.part(a.s.recordCost(p.ev.Source, len(p.record))); err != nil {
 			return err
 		}
 	}
 	return a.addRecord(p)
+}
+
+// part writes what there is of an event so far if what comes next does not fit.
+func (a *applier) part(next cost) error {
+	if a.tx.empty() || a.tx.takes(next) {
+		return nil
+	}
+	a.state.kept |= keptPart
+	if err := a.write(a.tx); err != nil {
+		return err
+	}
+	a.tx = a.begin()
+	return nil
+}
+
+// passBegun gives up the number of an event of which there is a part and which the journal has lost, so that no other event gets its deliveries.
+func (a *applier) passBegun() error {
+	a.state.kept &^= keptPart
+	a.state.seq++
+	return a.tx.set(eventKey(a.state.seq), nil)
+}
+
+// hasDelivery reports whether a part of an event that was written before a crash had a delivery, and has counted it.
+func (a *applier) hasDelivery(p *pending, d *pendingDelivery) bool {
+	if !d.timed {
+		return a.block(d.lane, blockOf(p.seq)).present&bitOf(p.seq) != 0
+	}
+	sn := a.s.snaps.get()
+	defer a.s.snaps.put(sn)
+	err := sn.read(scheduledKey(d.lane.id, d.at, p.seq), func([]byte) error { return nil })
+	return !errors.Is(err, queue.ErrNotFound)
 }
 
 func (a *applier) addDelivery(p *pending, d *pendingDelivery) error {
@@ -65,6 +120,7 @@ func (a *applier) addRecord(p *pending) error {
 	t.source(p.ev.Source)
 	a.state.events++
 	a.state.seq = p.seq
+	a.state.kept &^= keptPart
 	return a.addToZone(p)
 }
 

@@ -121,6 +121,9 @@ func (s *Store) encode(n *queue.NewEvent, now time.Time) (*pending, error) {
 	if n.DedupKey != "" && n.DedupWindow > 0 {
 		p.claim = dedupClaim{hash: claimHash(n.Source, n.DedupKey), until: now.Add(n.DedupWindow).UnixNano()}
 	}
+	if len(n.Source) > maxName {
+		return nil, fmt.Errorf("name of a source has %d bytes (want at most %d)", len(n.Source), maxName)
+	}
 	if len(n.Deliveries) > 0 {
 		p.deliveries = make([]pendingDelivery, len(n.Deliveries))
 	}

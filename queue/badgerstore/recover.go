@@ -33,6 +33,10 @@ func (s *Store) recover(dir string, state appliedState) error {
 		p.claim.bucket = bucket
 		return a.addEvent(p)
 	})
+	if err == nil && a.state.kept&keptPart != 0 {
+		err = a.passBegun()
+		last = a.state.seq
+	}
 	if err == nil {
 		err = a.commit()
 	}

@@ -22,12 +22,13 @@ func newAppliedState() appliedState {
 	return appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
 }
 
-// kept says which rows that follow from others are right. A version that does not know of some leaves their bit out, whatever it finds.
+// kept says which rows that follow from others are right, and what was under way. A version that does not know of some leaves their bit out, whatever it finds.
 type kept byte
 
 const (
 	keptZones kept = 1 << iota
 	keptFilters
+	keptPart // there are deliveries of the next event, which is not there (see addEvent)
 )
 
 // laneRow is what is kept of a destination.
