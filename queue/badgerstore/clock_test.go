@@ -92,3 +92,55 @@ func TestPathThatLooksLikeAPattern(t *testing.T) {
 		mustClose(t, s)
 	}
 }
+
+// A claim that was made while the clock was ahead swallows nothing that comes afterwards.
+func TestDedupAfterTheClockWasAhead(t *testing.T) {
+	const ahead = 10 * 24 * time.Hour
+	for name, then := range map[string]func(*testing.T, *Store) *Store{
+		"in memory": func(_ *testing.T, s *Store) *Store { return s },
+		"on disk": func(t *testing.T, s *Store) *Store {
+			mustClose(t, s)
+			reopened, err := Open(s.Dir(), s.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reopened
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
+			o := small()
+			o.Clock, o.manual = clock.Now, true
+			s, err := Open(t.TempDir(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			post := func(window time.Duration, want bool) {
+				t.Helper()
+				ev := newEvent("same", 10, clock.now, app)
+				ev.DedupWindow = window
+				receipts, err := s.Enqueue(t.Context(), []queue.NewEvent{ev})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if receipts[0].Duplicate != want {
+					t.Errorf("at %s: duplicate %t, want %t", clock.now, receipts[0].Duplicate, want)
+				}
+				s = then(t, s)
+			}
+			clock.now = clock.now.Add(ahead)
+			post(5*time.Minute, false)
+			clock.now = clock.now.Add(-ahead)
+			for range 3 {
+				post(5*time.Minute, false)
+				clock.now = clock.now.Add(time.Minute)
+				post(5*time.Minute, true)
+				clock.now = clock.now.Add(time.Hour)
+			}
+			post(72*time.Hour, false)
+			clock.now = clock.now.Add(time.Hour)
+			post(5*time.Minute, true) // what was claimed for longer stays claimed
+			mustClose(t, s)
+		})
+	}
+}

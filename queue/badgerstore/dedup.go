@@ -82,14 +82,7 @@ func (s *Store) lookUpIn(buckets []claimBucket, asOf uint64, p *pending, now int
 		if b.until <= now || !b.filter.mayHold(&p.claim.hash) {
 			continue
 		}
-		key := claimKey(b.number, p.claim.hash)
-		err := sn.row(key, func(value []byte) error {
-			d := decoder{b: value}
-			if seq, until := d.fixed(), d.int(); until > now {
-				found.seq = seq
-			}
-			return nil
-		})
+		seq, err := sn.claimed(claimKey(b.number, p.claim.hash), p.claim.until, now)
 		if err != nil && !errors.Is(err, queue.ErrNotFound) {
 			// Without the claim it cannot be known whether the event was here before: it must not be lost, so it counts as new.
 			if !errors.Is(err, queue.ErrDamaged) {
@@ -97,11 +90,36 @@ func (s *Store) lookUpIn(buckets []claimBucket, asOf uint64, p *pending, now int
 			}
 			s.log.Error("a dedup claim is damaged; the event is taken for a new one")
 		}
+		found.seq = seq
 		if found.seq != 0 {
 			break
 		}
 	}
 	return found, nil
+}
+
+// claimed returns the event that has a claim; 0 if that has ended, or was made by a clock that was ahead: it would swallow what comes for as long as that was. usual is when a
+// claim that is made now ends.
+func (n *snapshot) claimed(key []byte, usual, now int64) (seq uint64, err error) {
+	until := int64(0)
+	err = n.row(key, func(value []byte) error {
+		d := decoder{b: value}
+		seq, until = d.fixed(), d.int()
+		return nil
+	})
+	if err != nil || until <= now {
+		return 0, err
+	}
+	if fromFuture(until, usual) { // or its window was longer; the pruner keeps what seems to come from the future
+		e, err := n.event(seq, false)
+		if errors.Is(err, queue.ErrNotFound) {
+			return seq, nil
+		}
+		if err != nil || fromFuture(e.enqueued, now) {
+			return 0, err
+		}
+	}
+	return seq, nil
 }
 
 // claimBuckets are the buckets that have claims, newest first, with the end of the last one of each. The slice is replaced, never changed.
@@ -224,7 +242,7 @@ const claimGeneration = 4096
 
 func (c *recentClaims) find(hash [16]byte, now int64) *pending {
 	for _, m := range []map[[16]byte]*pending{c.young, c.old} {
-		if p := m[hash]; p != nil && p.claim.until > now {
+		if p := m[hash]; p != nil && p.claim.until > now && !fromFuture(p.enqueued, now) {
 			return p
 		}
 	}

@@ -16,7 +16,7 @@ const (
 	maxPage     = 1000
 	scanPage    = 5000            // events one call looks at, however few of them the filter lets through
 	scanRows    = 100_000         // rows about zones that it looks at: those of some 25 million events
-	clockSlack  = 60 * 1000000000 // events may have been received in another order than they were stored, by this much
+	clockSlack  = 60 * 1000000000 // events may have been received in another order than they were stored, by this much; a clock that is ahead by less counts as right
 )
 
 // Events implements [queue.Inspector]. The cursor is a number: the next page has the events before it.

@@ -119,7 +119,7 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 		open = len(e.deliveries) > 0
 		switch {
 		case r.Delivered <= 0:
-		case fromFuture(nanos(e.ReceivedAt), now):
+		case fromFuture(nanos(e.ReceivedAt), nanos(now)):
 			x.verdict = ahead
 		case now.Sub(e.ReceivedAt) <= r.Delivered:
 			x.verdict = tooYoung
@@ -163,17 +163,6 @@ func (s *Store) remains(sn *snapshot, seq uint64) (examined, error) {
 	}
 	x.attempts = len(x.records) > 0
 	return x, err
-}
-
-// fromFuture reports whether something has a time that a clock gave which was ahead. What came since now was read is none of that.
-func fromFuture(at int64, now time.Time) bool { return at > nanos(now)+clockSlack }
-
-// happened returns when something happened: what seems to come from the future a second ago, so that it is young, and old enough where room is short.
-func happened(at int64, now time.Time) int64 {
-	if fromFuture(at, now) {
-		return nanos(now.Add(-time.Second))
-	}
-	return at
 }
 
 // changing reports whether something about a delivery is decided and not visible yet.
