@@ -48,6 +48,7 @@ func newApplier(s *Store, state appliedState) *applier {
 	a.applied.Store(state.seq)
 	a.events.Store(state.events)
 	a.commits.Store(state.commits)
+	s.latest.Store(state.latest)
 	if state.kept&keptPart != 0 {
 		a.begun = state.seq + 1
 	}

@@ -137,6 +137,9 @@ func (s *Store) loadState() (appliedState, error) {
 		if len(d.b) > 0 {
 			state.kept = kept(d.byte())
 		}
+		if len(d.b) > 0 {
+			state.latest = d.int()
+		}
 		return nil
 	})
 	if err != nil {

@@ -40,6 +40,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 	if err := s.flush(ctx); err != nil {
 		return 0, fmt.Errorf("maintain: %w", err)
 	}
+	if err := s.mindClock(ctx); err != nil {
+		return 0, fmt.Errorf("maintain: schedule after a change of the clock: %w", err)
+	}
 	if err := s.loadPruner(); err != nil {
 		return 0, fmt.Errorf("maintain: %w", err)
 	}
