@@ -70,8 +70,12 @@ func TestSecretsInBatches(t *testing.T) {
 				rig.reload(options, site)
 				look(when, rig.answers("events", "events/"+own, "events/"+own+"/payload", "events/"+own+"/payload?format=normalised", "export", "quarantine/"+refused, "quarantine/"+refused+"/payload"))
 			}
-			shown := rig.everywhere(own)
-			rig.quarantined(shown, refused)
+			commands := rules == "" || rules == "redact" // they take their time, and ask the API
+			shown := rig.onPages(own)
+			if commands {
+				shown = rig.everywhere(own)
+			}
+			rig.quarantined(shown, refused, commands)
 			shown["tail"] = readUntil(t, tail, `"kind":"delivery"`)
 			look("as configured", shown)
 			wantShown(t, shown, rules != "redact", own, refused)
@@ -86,11 +90,14 @@ func TestSecretsInBatches(t *testing.T) {
 }
 
 // quarantined adds what is shown of a refused request.
-func (rig *adminRig) quarantined(to map[string]string, id string) {
+func (rig *adminRig) quarantined(to map[string]string, id string, commands bool) {
 	rig.t.Helper()
 	paths := []string{"quarantine", "quarantine/" + id, "quarantine/" + id + "/payload"}
 	maps.Copy(to, rig.answers(paths...))
 	rig.pages(to, paths...)
+	if !commands {
+		return
+	}
 	for _, args := range [][]string{{"list"}, {"show", id}, {"show", id, "--raw"}} {
 		o := rig.webhooks("quarantine", args...)
 		to["command quarantine "+strings.Join(args, " ")] = o.stdout + o.stderr
@@ -116,6 +123,9 @@ func wantShown(t *testing.T, shown map[string]string, payloads bool, own, refuse
 		places["page /events/"+own+"/payload"], places["page /quarantine/"+refused+"/payload"] = []string{"clientState"}, []string{"clientState"}
 	}
 	for place, parts := range places {
+		if strings.HasPrefix(place, "command ") && shown["command events"] == "" {
+			continue
+		}
 		if slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(strings.ReplaceAll(shown[place], `": `, `":`), part) }) {
 			t.Errorf("%s has not %v: %s", place, parts, shown[place])
 		}

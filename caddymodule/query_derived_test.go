@@ -66,13 +66,20 @@ func (rig *adminRig) sendHidden(path string) {
 // everywhere collects what is shown of all events.
 func (rig *adminRig) everywhere(own string) map[string]string {
 	rig.t.Helper()
-	out := rig.answers("events", "events?state=dead", "events/"+own, "events/"+own+"/payload", "events/"+own+"/payload?format=normalised", "requests", "export", "sources", "destinations", "dead", "status", "audit")
-	rig.pages(out, "", "events", "events/"+own, "events/"+own+"/payload", "events/"+own+"/payload?format=normalised", "requests", "dead", "replay?state=dead")
+	out := rig.onPages(own)
 	for _, command := range []string{"events", "show " + own, "show " + own + " --payload", "show " + own + " --normalised", "dead", "export"} {
 		words := strings.Fields(command)
 		o := rig.webhooks(words[0], words[1:]...)
 		out["command "+command] = o.stdout + o.stderr
 	}
+	return out
+}
+
+// onPages collects what the API and the dashboard show of all events.
+func (rig *adminRig) onPages(own string) map[string]string {
+	rig.t.Helper()
+	out := rig.answers("events", "events?state=dead", "events/"+own, "events/"+own+"/payload", "events/"+own+"/payload?format=normalised", "requests", "export", "sources", "destinations", "dead", "status", "audit")
+	rig.pages(out, "", "events", "events/"+own, "events/"+own+"/payload", "events/"+own+"/payload?format=normalised", "requests", "dead", "replay?state=dead")
 	return out
 }
 

@@ -18,8 +18,8 @@ func (c *wrongClock) Now() time.Time { return c.now }
 func TestPruneAfterTheClockWasAhead(t *testing.T) {
 	const day, keep = 24 * time.Hour, 7 * 24 * time.Hour
 	clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
-	o, disk := small(), newFakeDisk()
-	o.Clock, o.manual, o.diskSpace = clock.Now, true, disk.space
+	o := small()
+	o.Clock, o.manual = clock.Now, true
 	s, err := Open(t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestPruneAfterTheClockWasAhead(t *testing.T) {
 	if stats.Events != 7*10+1 {
 		t.Errorf("%d events are left of 30 days with 10 each and one that was ahead, want those of 7 days and that one", stats.Events)
 	}
-	disk.fill(t, s, s.disk.reserve.Load()-1)
+	s.disk.level.Store(diskLow)
 	maintain(t, s, queue.Retention{Delivered: keep, Dead: keep})
 	if stats, err = s.Stats(t.Context()); err != nil || stats.Events != 0 {
 		t.Errorf("where room is short, %d events are left (%v), want none", stats.Events, err)
