@@ -55,30 +55,40 @@ func (config *Auth) provision(logger *zap.Logger) (authorizer, error) {
 	}
 	switch {
 	case config.Bearer != "" && config.Basic == nil && config.OAuth2 == nil:
-		secrets, err := newSecretSet([]string{config.Bearer}, logger)
-		config.secrets = secrets
-		return func(_ context.Context, now time.Time, h http.Header) error {
-			h.Set("Authorization", "Bearer "+string(secrets.get(now)[0].Bytes()))
-			return nil
-		}, err
+		return config.provisionBearer(logger)
 	case config.Basic != nil && config.Bearer == "" && config.OAuth2 == nil:
-		secrets, err := newSecretSet([]string{config.Basic.User, config.Basic.Password}, logger)
-		config.secrets = secrets
-		return func(_ context.Context, now time.Time, h http.Header) error {
-			pair := secrets.get(now)
-			r := http.Request{Header: h}
-			r.SetBasicAuth(string(pair[0].Bytes()), string(pair[1].Bytes()))
-			return nil
-		}, err
+		return config.provisionBasic(logger)
 	case config.OAuth2 != nil && config.Bearer == "" && config.Basic == nil:
 		source, err := config.OAuth2.provision(logger)
 		if err != nil {
 			return nil, err
 		}
 		config.secrets = source.secrets
-		return source.authorize, nil
+		return source.authorize, config.secrets.require(fitsHeader)
 	}
 	return nil, errors.New("want exactly one of bearer, basic and oauth2")
+}
+
+func (config *Auth) provisionBearer(logger *zap.Logger) (_ authorizer, err error) {
+	if config.secrets, err = newSecretSet([]string{config.Bearer}, logger); err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, now time.Time, h http.Header) error {
+		h.Set("Authorization", "Bearer "+string(config.secrets.get(now)[0].Bytes()))
+		return nil
+	}, config.secrets.require(fitsHeader)
+}
+
+func (config *Auth) provisionBasic(logger *zap.Logger) (_ authorizer, err error) {
+	if config.secrets, err = newSecretSet([]string{config.Basic.User, config.Basic.Password}, logger); err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, now time.Time, h http.Header) error {
+		pair := config.secrets.get(now)
+		r := http.Request{Header: h}
+		r.SetBasicAuth(string(pair[0].Bytes()), string(pair[1].Bytes()))
+		return nil
+	}, config.secrets.require(fitsUser, fitsHeader)
 }
 
 func (config *OAuth2) provision(logger *zap.Logger) (*tokenSource, error) {

@@ -9,10 +9,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -27,11 +29,14 @@ var ownHeaders = []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"
 // framing are the headers that say how long a request is.
 var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
 
-func (d *Destination) provisionHeaders(ctx caddy.Context) error {
+func (d *Destination) provisionHeaders(ctx caddy.Context) (err error) {
 	if d.Headers == nil {
 		return nil
 	}
 	if err := cmp.Or(checkHeaders(d.Headers), checkHeaderValues(d.Headers)); err != nil {
+		return err
+	}
+	if d.headerFiles, err = newHeaderFiles(d.Headers, d.logger); err != nil {
 		return err
 	}
 	if err := d.Headers.Provision(ctx); err != nil {
@@ -120,7 +125,7 @@ func checkHeader(name string, values []string) error {
 		return fmt.Errorf("header %s: follows from the body", name)
 	}
 	if slices.ContainsFunc(values, func(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }) {
-		return fmt.Errorf("header %s: its value has a line break or another control character", name)
+		return fmt.Errorf("header %s: its value %w", name, errControlCharacter)
 	}
 	return nil
 }
@@ -142,6 +147,75 @@ func checkHeaderText(name string, texts ...string) error {
 		}
 	}
 	return nil
+}
+
+// headerFiles are the files that headers have values from, by placeholder without its braces. They are secrets like all others.
+type headerFiles struct {
+	set   *secretSet
+	index map[string]int // in the set
+}
+
+func newHeaderFiles(ops *headers.HeaderOps, logger *zap.Logger) (files headerFiles, err error) {
+	files.index = make(map[string]int)
+	var configs []string
+	values := headerValues(ops)
+	for _, value := range values {
+		for _, found := range knownPlaceholder.FindAllString(value.text, -1) {
+			key := strings.Trim(found, "{}")
+			if _, known := files.index[key]; strings.HasPrefix(key, "file.") && !known {
+				files.index[key] = len(configs)
+				configs = append(configs, found)
+			}
+		}
+	}
+	if files.set, err = newSecretSet(configs, logger); err == nil {
+		err = files.set.require(fitsHeader)
+	}
+	if err != nil {
+		return files, fmt.Errorf("header: %w", err)
+	}
+	// {env.X} and their like are read now, those of an event are not known yet
+	for _, value := range values {
+		if !httpguts.ValidHeaderFieldValue(files.replacer(now()).ReplaceKnown(value.text, "")) {
+			return files, fmt.Errorf("header %s: its value %w", value.name, errControlCharacter)
+		}
+	}
+	return files, nil
+}
+
+type headerValue struct{ name, text string }
+
+// headerValues are the values that header operations set or add.
+func headerValues(ops *headers.HeaderOps) (all []headerValue) {
+	if ops == nil {
+		return nil
+	}
+	for _, set := range []http.Header{ops.Set, ops.Add} {
+		for _, name := range sortedKeys(set) {
+			for _, text := range set[name] {
+				all = append(all, headerValue{name, text})
+			}
+		}
+	}
+	return all
+}
+
+// replacer is Caddy's, but for the files: their last good values are what counts.
+func (f headerFiles) replacer(at time.Time) *caddy.Replacer {
+	rest := caddy.NewReplacer()
+	if len(f.index) == 0 {
+		return rest
+	}
+	repl := caddy.NewEmptyReplacer()
+	repl.Map(func(key string) (any, bool) {
+		i, ok := f.index[key]
+		if !ok {
+			return nil, false
+		}
+		return string(f.set.get(at)[i].Bytes()), true
+	})
+	repl.Map(rest.Get)
+	return repl
 }
 
 // namesHost reports whether header operations say what the Host is.

@@ -49,7 +49,13 @@ func (e *Enrich) provision(logger *zap.Logger) error {
 		return err
 	}
 	for name, value := range e.Headers {
+		if err := checkHeaderName(name); err != nil {
+			return err
+		}
 		set, err := newSecretSet([]string{value}, logger)
+		if err == nil {
+			err = set.require(fitsHeader)
+		}
 		if err != nil {
 			return fmt.Errorf("header %s: %w", name, err)
 		}

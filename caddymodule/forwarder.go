@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -122,7 +121,7 @@ const statusCut = 499
 // send runs the message through reverse_proxy and reads the outcome.
 func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, answer *recorder) delivery.Result {
 	phases := new(connectPhases)
-	req := d.request(phases.trace(ctx), try.Event, m)
+	req := d.request(phases.trace(ctx), try, m)
 	started := time.Now()
 	err := checkSendable(req)
 	if err == nil {
@@ -150,7 +149,8 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 }
 
 // request prepares the request as Caddy's server prepares those that it received.
-func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) *http.Request {
+func (d *Destination) request(ctx context.Context, try *delivery.Try, m *message) *http.Request {
+	e := try.Event
 	newBody := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(m.body)) }
 	req := (&http.Request{
 		Method: m.method, URL: m.url, Host: m.url.Host, RequestURI: m.url.RequestURI(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -158,7 +158,7 @@ func (d *Destination) request(ctx context.Context, e *queue.Event, m *message) *
 		// that the application has closed its idle connection meanwhile is seen when the body is under way: then it is read again
 		GetBody: func() (io.ReadCloser, error) { return newBody(), nil },
 	}).WithContext(ctx)
-	repl := caddy.NewReplacer()
+	repl := d.headerFiles.replacer(try.At)
 	repl.Map(func(key string) (any, bool) { return d.placeholder(e, key) })
 	req = caddyhttp.PrepareRequest(req, repl, nil, outgoingServer)
 	if d.Headers != nil {

@@ -144,6 +144,7 @@ func (d *Destination) describe(v *destinationView) {
 	if d.Auth != nil {
 		v.Failing = append(v.Failing, d.Auth.secrets.failing(now())...)
 	}
+	v.Failing = append(v.Failing, d.headerFiles.set.failing(now())...)
 	timeout := d.policy.Timeout
 	if timeout == 0 {
 		timeout = delivery.DefaultTimeout

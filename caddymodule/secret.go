@@ -28,7 +28,6 @@ type secretSet struct {
 	sources []*secretSource
 	live    []verifiers.Secret
 	retired []verifiers.Secret // were live before their file changed; oldest first
-	usable  func(verifiers.Secret) error
 	checked time.Time
 }
 
@@ -52,13 +51,13 @@ func (set *secretSet) rebuild() {
 	}
 }
 
-// require refuses secrets that are not written as they must be: those that are live now, and any that a changed file brings.
-func (set *secretSet) require(usable func(verifiers.Secret) error) error {
+// require refuses secrets that are not written as they must be: those that are live now, and any that a changed file brings. There is a rule for each; the last one holds for the rest.
+func (set *secretSet) require(usable ...func(verifiers.Secret) error) error {
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	set.usable = usable
 	for i, s := range set.sources {
-		if err := usable(set.live[i]); err != nil {
+		s.usable = usable[min(i, len(usable)-1)]
+		if err := s.usable(set.live[i]); err != nil {
 			return fmt.Errorf("secret %s: %w", s.label(), err)
 		}
 	}
@@ -120,8 +119,8 @@ func (set *secretSet) refresh(s *secretSource) {
 	}
 	value, mtime, err := s.read()
 	changed := err == nil && !bytes.Equal(value, s.value)
-	if changed && set.usable != nil {
-		err = set.usable(verifiers.NewSecret(value))
+	if changed && s.usable != nil {
+		err = s.usable(verifiers.NewSecret(value))
 	}
 	if err != nil {
 		if s.broken == nil {

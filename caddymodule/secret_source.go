@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 const maxSecretFile = 1 << 20
@@ -32,6 +34,7 @@ type secretSource struct {
 	value  []byte
 	mtime  time.Time // of the newest file that the value is from
 	broken error     // why the files cannot be used at present
+	usable func(verifiers.Secret) error
 }
 
 // newSecretSource resolves a configured secret. Its errors name the placeholder and never the value.
