@@ -3,14 +3,10 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 // Auth is the credentials that an application asks for; one of them is set.
@@ -19,10 +15,11 @@ type Auth struct {
 	Bearer string `json:"bearer,omitempty"`
 	// User and password of HTTP Basic.
 	Basic *BasicAuth `json:"basic,omitempty"`
-	// OAuth 2.0 client credentials; the token is fetched and renewed as needed.
+	// OAuth 2.0 client credentials; the token is fetched, and renewed when it expires or the application answers 401 to it.
 	OAuth2 *OAuth2 `json:"oauth2,omitempty"`
 
 	secrets *secretSet
+	tokens  *tokenSource // of oauth2
 }
 
 // BasicAuth is a user and a password.
@@ -59,12 +56,7 @@ func (config *Auth) provision(logger *zap.Logger) (authorizer, error) {
 	case config.Basic != nil && config.Bearer == "" && config.OAuth2 == nil:
 		return config.provisionBasic(logger)
 	case config.OAuth2 != nil && config.Bearer == "" && config.Basic == nil:
-		source, err := config.OAuth2.provision(logger)
-		if err != nil {
-			return nil, err
-		}
-		config.secrets = source.secrets
-		return source.authorize, config.secrets.require(fitsHeader)
+		return config.provisionOAuth2(logger)
 	}
 	return nil, errors.New("want exactly one of bearer, basic and oauth2")
 }
@@ -91,44 +83,20 @@ func (config *Auth) provisionBasic(logger *zap.Logger) (_ authorizer, err error)
 	}, config.secrets.require(fitsUser, fitsHeader)
 }
 
-func (config *OAuth2) provision(logger *zap.Logger) (*tokenSource, error) {
-	secrets, err := newSecretSet([]string{config.ClientID, config.ClientSecret}, logger)
-	if err != nil {
+func (config *Auth) provisionOAuth2(logger *zap.Logger) (_ authorizer, err error) {
+	if err := config.OAuth2.checkURL(); err != nil {
 		return nil, err
 	}
-	if config.TokenURL == "" {
-		return nil, errors.New("oauth2: has no token_url")
+	if config.secrets, err = newSecretSet([]string{config.OAuth2.ClientID, config.OAuth2.ClientSecret}, logger); err != nil {
+		return nil, err
 	}
-	return &tokenSource{config: config, secrets: secrets}, nil
+	config.tokens = &tokenSource{config: config.OAuth2, secrets: config.secrets}
+	return config.tokens.authorize, config.secrets.require(fitsHeader)
 }
 
-// tokenSource fetches tokens one at a time and keeps the last one while it is valid.
-type tokenSource struct {
-	config  *OAuth2
-	secrets *secretSet
-
-	mu    sync.Mutex
-	token *oauth2.Token
-}
-
-func (s *tokenSource) authorize(ctx context.Context, now time.Time, h http.Header) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.token.Valid() {
-		pair := s.secrets.get(now)
-		cc := clientcredentials.Config{
-			ClientID: string(pair[0].Bytes()), ClientSecret: string(pair[1].Bytes()), TokenURL: s.config.TokenURL, Scopes: s.config.Scopes,
-		}
-		token, err := cc.Token(ctx)
-		if err != nil {
-			var failed *oauth2.RetrieveError
-			if errors.As(err, &failed) { // its text may quote the answer
-				return fmt.Errorf("oauth2: token endpoint answered %d", failed.Response.StatusCode)
-			}
-			return errors.New("oauth2: token endpoint cannot be reached")
-		}
-		s.token = token
+// refused notes that the application answered 401 to a request with this header.
+func (config *Auth) refused(h http.Header) {
+	if config != nil && config.tokens != nil {
+		config.tokens.refused(h.Get("Authorization"))
 	}
-	h.Set("Authorization", s.token.Type()+" "+s.token.AccessToken)
-	return nil
 }

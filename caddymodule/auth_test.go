@@ -16,9 +16,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -54,6 +57,59 @@ func TestCredentials(t *testing.T) {
 	}
 	if n := tokens.Load(); n != 1 {
 		t.Errorf("%d tokens were fetched for two requests", n)
+	}
+}
+
+// TestRefusedToken revokes a token: the attempt after the one that was refused has another.
+func TestRefusedToken(t *testing.T) {
+	var tokens atomic.Int32
+	login := startApplication(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer","expires_in":3600}`, tokens.Add(1))
+	})
+	app := startApplication(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	g := startGateway(t, "destination d {\n to "+app.URL+"\n retry 10ms 10ms\n oauth2 {\n token_url "+login.URL+"\n client_id a\n client_secret b\n}\n}",
+		"webhook stripe {\n secret "+testSecret+"\n forward d\n}")
+	sendStripe(t, g, "/")
+	d, attempts := onlyDelivery(t, "d", settled)
+	if d.State != queue.StateDelivered || len(attempts) != 2 || attempts[0].Status != http.StatusUnauthorized || tokens.Load() != 2 {
+		t.Errorf("%+v %+v with %d tokens", d, attempts, tokens.Load())
+	}
+}
+
+// TestRefusalsOfOneToken has the same token refused more than once, late too: they share one new token.
+func TestRefusalsOfOneToken(t *testing.T) {
+	var tokens atomic.Int32
+	var fit atomic.Bool
+	login := startApplication(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if !fit.Load() {
+			_, _ = io.WriteString(w, `{"access_token":"a\nb"}`)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer","expires_in":3600}`, tokens.Add(1))
+	})
+	auth := &Auth{OAuth2: &OAuth2{TokenURL: login.URL, ClientID: "a", ClientSecret: "b"}}
+	credentials, err := auth.provision(zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := make(http.Header)
+	if err := credentials.authorize(t.Context(), time.Now(), h); err == nil || !strings.Contains(err.Error(), "a token that no header can hold") {
+		t.Errorf("%v, %v", err, h)
+	}
+	fit.Store(true)
+	first := http.Header{"Authorization": {"Bearer token-1"}}
+	for i, want := range []string{"Bearer token-1", "Bearer token-2", "Bearer token-2"} {
+		if err := credentials.authorize(t.Context(), time.Now(), h); err != nil || h.Get("Authorization") != want {
+			t.Errorf("request %d: %v, %v, want %s", i, h, err, want)
+		}
+		auth.refused(first)
+		auth.refused(http.Header{"Authorization": {"Bearer of-the-header-option"}})
 	}
 }
 

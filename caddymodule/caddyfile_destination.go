@@ -252,6 +252,9 @@ func parseAuth(d *caddyfile.Dispenser, dest *Destination) error {
 		switch d.Val() {
 		case "token_url":
 			err = parseText(d, &o.TokenURL, "a URL")
+			if wrong := o.checkURL(); err == nil && wrong != nil {
+				err = d.WrapErr(wrong)
+			}
 		case "client_id":
 			err = parseText(d, &o.ClientID, "the client's id")
 		case "client_secret":

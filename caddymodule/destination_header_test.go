@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
 
 // TestHostOfRequests sends two events to a destination of two addresses, which take turns.
@@ -94,7 +95,7 @@ func TestChangedFileInHeaders(t *testing.T) {
 		if err := errors.Join(err, credentials.authorize(t.Context(), at, header)); err != nil {
 			t.Fatal(err)
 		}
-		header = d.request(t.Context(), e, &message{url: new(url.URL), header: header}).Header
+		header = d.request(t.Context(), &delivery.Try{Event: e, At: at}, &message{url: new(url.URL), header: header}).Header
 		if string(body) != `{"key":"Bearer `+value+`"}` || header.Get("Authorization") != "Bearer v1."+value || header.Get("X-Key") != "Key "+value {
 			t.Errorf("%s: %s, %v", value, body, header)
 		}

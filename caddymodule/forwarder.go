@@ -33,6 +33,9 @@ func (d *Destination) Forward(ctx context.Context, try *delivery.Try) delivery.R
 	}
 	result = d.send(ctx, try, m, answer)
 	traced(result)
+	if result.Status == http.StatusUnauthorized {
+		d.Auth.refused(m.header)
+	}
 	waiters.hand(try.Event, d.replyOf(try.Event, result, answer))
 	return result
 }

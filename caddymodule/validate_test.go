@@ -54,6 +54,7 @@ func TestConfigurationErrorsInJSON(t *testing.T) {
 		"own header in proxy":   {`{"destinations": {"b": {"to": ["http://a"], "proxy": {"headers": {"request": {"set": {"Webhook-Id": ["x"]}}}}}}}`, nil, "destination b: proxy: header_up: header Webhook-Id: is the gateway's own"},
 		"length of the body":    {`{"destinations": {"b": {"to": ["http://a"], "headers": {"set": {"Content-Length": ["3"]}}}}}`, nil, "destination b: header Content-Length: follows from the body"},
 		"own header":            {`{"destinations": {"b": {"to": ["http://a"], "headers": {"add": {"webhook-id": ["x"]}}}}}`, nil, "destination b: header webhook-id: is the gateway's own"},
+		"token_url":             {`{"destinations": {"b": {"to": ["http://a"], "auth": {"oauth2": {"client_id": "a", "client_secret": "b"}}}}}`, nil, `destination b: auth: oauth2: token_url "": want a URL`},
 		"enrich header":         {declared, []string{fmt.Sprintf(one, `{"destination": "app", "enrich": {"url": "http://a/", "headers": {"X Y": "z"}}}`)}, `enrich: header "X Y": want a name`},
 		"mask":                  {`{}`, []string{`{"provider": "none", "unsigned_ok": true, "mask": ["json:a"]}`}, "want the path alone: a"},
 		"addresses":             {`{"destinations": {"a": {"to": ["app:9000"]}, "b": {"to": [":9000"]}, "c": {"to": ["unix//run/app.sock"]}, "d": {"to": ["app"]}, "e": {"to": ["[::1]:80"]}, "f": {"to": ["h2c://app:80"]}, "g": {"to": ["unix+h2c//run/app.sock"]}}}`, nil, ""},
