@@ -83,7 +83,7 @@ func testConfigurationErrors(t *testing.T, file string) {
 		}
 		t.Run(strings.Fields(want)[0]+"/"+strings.TrimSpace(strings.SplitN(want, "\n", 2)[0]), func(t *testing.T) {
 			config, err := adapt(text + "\n")
-			if err == nil {
+			if err == nil && !strings.HasSuffix(file, "_static.txt") { // those are found without secrets, disk and network
 				err = validate(config)
 			}
 			if err == nil {

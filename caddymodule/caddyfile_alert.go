@@ -1,6 +1,10 @@
 package caddymodule
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
 )
@@ -37,8 +41,11 @@ func (app *App) parseAlert(d *caddyfile.Dispenser) error {
 			a.at = d.Token()
 			err = parseText(d, &a.To, "the name of a destination")
 		case "format":
-			err = parseText(d, &a.Format, "event or slack")
+			if err = parseText(d, &a.Format, "event or slack"); err == nil && a.Format != "event" && a.Format != "slack" {
+				err = d.Errf("unknown format '%s': want event or slack", a.Format)
+			}
 		case "email":
+			a.at = d.Token()
 			err = a.parseEmail(d)
 		case "repeat":
 			err = parseDuration(d, &a.Repeat)
@@ -53,6 +60,30 @@ func (app *App) parseAlert(d *caddyfile.Dispenser) error {
 		return d.Errf("alert %s: want `on <condition>`, and `to <destination>` or `email <address>...`", name)
 	}
 	app.Alerts = withEntry(app.Alerts, name, a)
+	return nil
+}
+
+// checkAlerts finds what Provision would find without secrets, disk and network. Their destinations are to be declared here or in a block before.
+func (app *App) checkAlerts() error {
+	for name, d := range app.Destinations {
+		d.probe(app, name)
+	}
+	names := sortedKeys(app.Alerts)
+	// in their order: of two that do not agree the second is wrong. Those of blocks before, whose place is not known, have passed.
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(app.Alerts[a].at.Line, app.Alerts[b].at.Line) })
+	for _, name := range names {
+		probe := *app.Alerts[name]
+		if probe.Email != nil {
+			email := *probe.Email
+			if isPlaceholder(email.Password) && checkWritten(email.Password) == nil {
+				email.Password = "password"
+			}
+			probe.Email = &email
+		}
+		if err := probe.provision(app, name); err != nil {
+			return placed(fmt.Errorf("alert %s: %w", name, err), probe.at)
+		}
+	}
 	return nil
 }
 

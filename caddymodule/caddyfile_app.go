@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"strings"
 
@@ -79,20 +78,6 @@ func (app *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	return app.checkAlerts()
-}
-
-// checkAlerts wants the destinations of alerts to be declared here or in a block before.
-func (app *App) checkAlerts() error {
-	for _, name := range sortedKeys(app.Alerts) {
-		a := app.Alerts[name]
-		if a.To == "" || a.Email != nil { // both is another mistake, which provision tells
-			continue
-		}
-		if _, err := app.alertDestination(a); err != nil {
-			return placed(fmt.Errorf("alert %s: %w", name, err), a.at)
-		}
-	}
-	return nil
 }
 
 func (app *App) parseStore(d *caddyfile.Dispenser) error {
@@ -225,7 +210,9 @@ func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				err = d.Err("durability: want fsync or os")
 			}
 		case "encryption_key":
-			err = parseText(d, &b.EncryptionKey, "a placeholder such as {env.SLUICE_KEY}")
+			if err = parseText(d, &b.EncryptionKey, "a placeholder such as {env.SLUICE_KEY}"); err == nil {
+				err = b.checkKey(d)
+			}
 		case "min_free":
 			err = parseSize(d, &b.MinFree)
 		case "max_size":

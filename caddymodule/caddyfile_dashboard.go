@@ -49,7 +49,11 @@ func (h *Dashboard) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		var err error
 		switch d.Val() {
 		case "base":
-			err = parseText(d, &h.Base, "a path such as /dashboard")
+			if err = parseText(d, &h.Base, "a path such as /dashboard"); err == nil {
+				if baseErr := h.checkBase(); baseErr != nil {
+					err = d.WrapErr(baseErr)
+				}
+			}
 		case "user":
 			err = parseText(d, &h.User, "a placeholder such as {http.request.header.Remote-User}")
 		case "unprotected_ok":

@@ -188,6 +188,9 @@ func parseSign(d *caddyfile.Dispenser, dest *Destination) error {
 		return d.Err("sign is already specified")
 	}
 	dest.Sign = &Sign{As: args[0], Secrets: args[1:]}
+	if err := dest.Sign.check(); err != nil {
+		return d.WrapErr(err)
+	}
 	return nil
 }
 
@@ -237,16 +240,23 @@ func parseAuth(d *caddyfile.Dispenser, dest *Destination) error {
 	dest.Auth = new(Auth)
 	switch d.Val() {
 	case "bearer":
-		return parseText(d, &dest.Auth.Bearer, "a token")
+		if err := parseText(d, &dest.Auth.Bearer, "a token"); err != nil {
+			return err
+		}
+		return checkSecretsOf(d, "bearer", dest.Auth.Bearer)
 	case "basic":
-		dest.Auth.Basic = new(BasicAuth)
-		if !d.AllArgs(&dest.Auth.Basic.User, &dest.Auth.Basic.Password) {
+		b := new(BasicAuth)
+		dest.Auth.Basic = b
+		if !d.AllArgs(&b.User, &b.Password) {
 			return d.Err("basic: want a user and a password")
 		}
-		return nil
+		return checkSecretsOf(d, "basic", b.User, b.Password)
 	}
-	o := new(OAuth2)
-	dest.Auth.OAuth2 = o
+	dest.Auth.OAuth2 = new(OAuth2)
+	return dest.Auth.OAuth2.parse(d)
+}
+
+func (o *OAuth2) parse(d *caddyfile.Dispenser) error {
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
 		switch d.Val() {
@@ -256,9 +266,13 @@ func parseAuth(d *caddyfile.Dispenser, dest *Destination) error {
 				err = d.WrapErr(wrong)
 			}
 		case "client_id":
-			err = parseText(d, &o.ClientID, "the client's id")
+			if err = parseText(d, &o.ClientID, "the client's id"); err == nil {
+				err = checkSecretsOf(d, "client_id", o.ClientID)
+			}
 		case "client_secret":
-			err = parseText(d, &o.ClientSecret, "the client's secret")
+			if err = parseText(d, &o.ClientSecret, "the client's secret"); err == nil {
+				err = checkSecretsOf(d, "client_secret", o.ClientSecret)
+			}
 		case "scopes":
 			err = parseList(d, &o.Scopes, "scopes")
 		default:

@@ -56,6 +56,9 @@ func parseSpecOption(d *caddyfile.Dispenser, spec *verifiers.Spec, had given, bl
 	if err != nil {
 		return d.WrapErr(err)
 	}
+	if name == "param" {
+		return checkSecretsOf(d, "param "+args[0], args[1])
+	}
 	if !known {
 		return d.Errf("unrecognized option '%s' of %s: want %sone of %s", name, block, others, strings.Join(verifiers.OptionNames(), ", "))
 	}

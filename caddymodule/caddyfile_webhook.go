@@ -76,7 +76,11 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser, had given) error {
 	case "name":
 		return parseText(d, &h.Name, "the source's name")
 	case "secret":
-		return parseList(d, &h.Secrets, "secrets such as {env.STRIPE_SECRET}")
+		err := parseList(d, &h.Secrets, "secrets such as {env.STRIPE_SECRET}")
+		for len(h.secretsAt) < len(h.Secrets) {
+			h.secretsAt = append(h.secretsAt, d.Token())
+		}
+		return err
 	case "token":
 		return h.parseToken(d)
 	case "unsigned_ok":
@@ -144,7 +148,7 @@ func (h *Handler) parseToken(d *caddyfile.Dispenser) error {
 		return d.WrapErr(err)
 	}
 	h.Token = &Token{Place: args[0], Secrets: args[1:]}
-	return nil
+	return checkSecretsOf(d, "token", h.Token.Secrets...)
 }
 
 func (h *Handler) parseTolerance(d *caddyfile.Dispenser) error {

@@ -41,12 +41,19 @@ func (*Dashboard) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (h *Dashboard) Provision(caddy.Context) error {
-	if h.Base != "" && (!strings.HasPrefix(h.Base, "/") || strings.HasSuffix(h.Base, "/") || strings.ContainsAny(h.Base, "*?#{}")) {
-		return fmt.Errorf("base %q: want a path such as /dashboard", h.Base)
+	err := h.checkBase()
+	if err != nil {
+		return err
 	}
-	var err error
 	if h.pages, err = dashboard.New(newDashboardBackend()); err != nil {
 		return fmt.Errorf("dashboard: %w", err)
+	}
+	return nil
+}
+
+func (h *Dashboard) checkBase() error {
+	if h.Base != "" && (!strings.HasPrefix(h.Base, "/") || strings.HasSuffix(h.Base, "/") || strings.ContainsAny(h.Base, "*?#{}")) {
+		return fmt.Errorf("base %q: want a path such as /dashboard", h.Base)
 	}
 	return nil
 }

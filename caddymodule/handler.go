@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -32,6 +33,7 @@ type Handler struct {
 	rules     sourceRules
 	deadlines deadlines
 	meters    *sourceMeters
+	secretsAt []caddyfile.Token // where the secrets stand in the Caddyfile
 }
 
 // CaddyModule returns the Caddy module information.

@@ -76,9 +76,17 @@ func (r *Reconcile) listing() (*reconcile.Listing, error) {
 func (r *Reconcile) check() error {
 	probe := *r
 	if r.Key != "" {
+		if err := checkWritten(r.Key); err != nil {
+			return err
+		}
 		probe.Key = "key"
 	}
 	if r.Pages != nil {
+		for _, name := range sortedKeys(r.Pages.Header) {
+			if err := checkWritten(r.Pages.Header[name]); err != nil {
+				return fmt.Errorf("header %s: %w", name, err)
+			}
+		}
 		pages := *r.Pages
 		pages.Header = nil
 		probe.Pages = &pages

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -77,6 +78,17 @@ func (b *BadgerStore) Provision(caddy.Context) error {
 	}
 	if b.key, err = decodeKey(string(secret.value)); err != nil {
 		return fmt.Errorf("store badger: encryption_key: %w", err)
+	}
+	return nil
+}
+
+// checkKey finds mistakes in the key where it stands in a Caddyfile.
+func (b *BadgerStore) checkKey(d *caddyfile.Dispenser) error {
+	if err := checkSecretsOf(d, "encryption_key", b.EncryptionKey); err != nil || isPlaceholder(b.EncryptionKey) {
+		return err
+	}
+	if _, err := decodeKey(b.EncryptionKey); err != nil {
+		return d.WrapErr(fmt.Errorf("encryption_key: %w", err))
 	}
 	return nil
 }
