@@ -24,17 +24,10 @@ func happened(at int64, now time.Time) int64 {
 	return at
 }
 
-// tick notes the time of a transaction, and returns the latest that there was.
-func (s *Store) tick() int64 {
-	now := s.clock().UnixNano()
-	for {
-		latest := s.latest.Load()
-		if now <= latest {
-			return latest
-		}
-		if s.latest.CompareAndSwap(latest, now) {
-			return now
-		}
+// noteTime notes what the clock said when something was decided that may wait for a moment.
+func (s *Store) noteTime(now int64) {
+	for latest := s.latest.Load(); now > latest && !s.latest.CompareAndSwap(latest, now); {
+		latest = s.latest.Load()
 	}
 }
 

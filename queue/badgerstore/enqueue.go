@@ -65,6 +65,7 @@ func (s *Store) Enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.R
 		return nil, nil
 	}
 	now := s.clock()
+	s.noteTime(now.UnixNano())
 	batch, err := s.encodeAll(events, now)
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)

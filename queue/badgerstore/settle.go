@@ -60,6 +60,7 @@ func leaseLost(n *queue.Settlement) error {
 // trySettle returns false if the applier has to catch up first.
 func (s *Store) trySettle(l *lane, n *queue.Settlement) (done bool, lost error) {
 	now := s.clock().UnixNano()
+	s.noteTime(now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seq := uint64(n.Lease.Event)

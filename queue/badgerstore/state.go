@@ -13,7 +13,7 @@ type appliedState struct {
 	commits uint64 // number of transactions
 	events  int64  // stored at present
 	kept    kept   // by whoever wrote last
-	latest  int64  // time of a transaction
+	latest  int64  // see Store.latest
 	lanes   map[uint16]*laneRow
 	sources map[string]*sourceRow
 	buckets map[uint32]int64 // end of the last dedup claim of a bucket

@@ -92,7 +92,7 @@ type Store struct {
 	work        work
 	newestTable uint64 // that the manifest named when the store was opened
 
-	latest atomic.Int64 // time of a transaction
+	latest atomic.Int64 // time that the clock has said, of those since which it has not gone back
 
 	metaMu     sync.RWMutex // who puts metadata read-locks it while it queues it
 	metaBuried atomic.Bool  // there may be tombstones of metadata

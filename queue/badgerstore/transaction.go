@@ -200,7 +200,7 @@ func (a *applier) finish(t *transaction) error {
 	e.fixed(a.state.commits)
 	e.int(a.state.events)
 	e.byte(byte(a.state.kept))
-	e.int(a.s.tick())
+	e.int(a.s.latest.Load())
 	if err := t.set(keyApplied, seal(keyApplied, e.b)); err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
