@@ -25,7 +25,7 @@ import (
 //	}
 func (app *App) parseAlert(d *caddyfile.Dispenser) error {
 	var name string
-	if !d.AllArgs(&name) {
+	if !d.AllArgs(&name) || name == "" {
 		return d.Err("alert: want exactly one name")
 	}
 	if _, ok := app.Alerts[name]; ok {

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -125,13 +126,9 @@ func (f *Forward) parseEnrich(d *caddyfile.Dispenser) error {
 			if !d.AllArgs(&name, &value) {
 				return d.Err("header: want a name and a value")
 			}
-			if err := checkHeaderName(name); err != nil {
+			if err := f.Enrich.addHeader(name, value); err != nil {
 				return d.WrapErr(err)
 			}
-			if f.Enrich.Headers == nil {
-				f.Enrich.Headers = make(map[string]string)
-			}
-			f.Enrich.Headers[name] = value
 		case "into":
 			if err := parseText(d, &f.Enrich.Into, "a path such as data"); err != nil {
 				return err
@@ -140,6 +137,22 @@ func (f *Forward) parseEnrich(d *caddyfile.Dispenser) error {
 			return d.Errf("unrecognized option '%s' of enrich: want header or into", d.Val())
 		}
 	}
+	return nil
+}
+
+func (e *Enrich) addHeader(name, value string) error {
+	if err := checkEnrichHeader(name, value); err != nil {
+		return err
+	}
+	if err := checkWritten(value); err != nil {
+		return fmt.Errorf("header %s: %w", name, err)
+	}
+	for _, other := range sortedKeys(e.Headers) {
+		if strings.EqualFold(other, name) {
+			return fmt.Errorf("header %s is already specified", name)
+		}
+	}
+	e.Headers = withEntry(e.Headers, name, value)
 	return nil
 }
 

@@ -25,6 +25,9 @@ func (app *App) parseProvider(d *caddyfile.Dispenser) error {
 	case len(args) != 1:
 		return d.Err("provider: want a name, and perhaps `extends <id>`")
 	}
+	if args[0] == "" {
+		return d.Err("provider: its name is empty")
+	}
 	if _, ok := app.Providers[args[0]]; ok {
 		return d.Errf("provider '%s' is already specified", args[0])
 	}

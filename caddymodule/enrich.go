@@ -48,21 +48,33 @@ func (e *Enrich) provision(logger *zap.Logger) error {
 	if err := r.parseURL(e.URL); err != nil {
 		return err
 	}
-	for name, value := range e.Headers {
-		if err := checkHeaderName(name); err != nil {
+	for _, name := range sortedKeys(e.Headers) {
+		if err := checkEnrichHeader(name, e.Headers[name]); err != nil {
 			return err
 		}
-		set, err := newSecretSet([]string{value}, logger)
+		canonical := http.CanonicalHeaderKey(name)
+		if r.headers[canonical] != nil {
+			return fmt.Errorf("header %s: has two values", name)
+		}
+		set, err := newSecretSet([]string{e.Headers[name]}, logger)
 		if err == nil {
 			err = set.require(fitsHeader)
 		}
 		if err != nil {
 			return fmt.Errorf("header %s: %w", name, err)
 		}
-		r.headers[name] = set
+		r.headers[canonical] = set
 	}
 	e.request = r
 	return nil
+}
+
+// checkEnrichHeader refuses a header that cannot be sent, or not as it is written.
+func checkEnrichHeader(name, value string) error {
+	if placeholder := requestPlaceholder.FindString(value); placeholder != "" {
+		return fmt.Errorf("header %s: %s has no value here: want {env.NAME} or {file./path}", name, written.Replace(placeholder))
+	}
+	return checkHeader(name, []string{value})
 }
 
 // failing says why secrets in its headers cannot be read at present.
@@ -226,7 +238,12 @@ func (r *enrichment) apply(ctx context.Context, now time.Time, e *queue.Event, p
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", userAgent)
 	for name, set := range r.headers {
-		req.Header.Set(name, string(set.get(now)[0].Bytes()))
+		value := string(set.get(now)[0].Bytes())
+		if name == "Host" { // net/http sends no other
+			req.Host = value
+			continue
+		}
+		req.Header.Set(name, value)
 	}
 	answer, err := r.fetch(req)
 	if err != nil {

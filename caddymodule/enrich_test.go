@@ -3,9 +3,13 @@ package caddymodule
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -57,5 +61,18 @@ func TestEnrichmentAddress(t *testing.T) {
 				t.Errorf("%s with %q: %v", c.template, c.value, err)
 			}
 		}
+	}
+}
+
+// TestEnrichmentHost: the header Host is sent, as it is by a destination.
+func TestEnrichmentHost(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", r.Host+r.Header.Get("X-Key")) }))
+	t.Cleanup(api.Close)
+	enrich := &Enrich{URL: api.URL, Headers: map[string]string{"host": "api.example", "x-key": "/k"}}
+	if err := enrich.provision(zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	if body, err := enrich.request.apply(t.Context(), time.Now(), new(queue.Event), []byte(`{}`)); err != nil || string(body) != `{"data":"api.example/k"}` {
+		t.Errorf("%s, %v", body, err)
 	}
 }

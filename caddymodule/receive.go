@@ -197,3 +197,21 @@ func truncate(s string, n int) string {
 	}
 	return s[:n] + "…"
 }
+
+// parsePublicURL takes what stands in front of a request's own path and query, which are kept.
+func parsePublicURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(text)
+	if strings.Contains(text, "@") {
+		text = redactUserinfo(text)
+	}
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("public_url %q: want an address such as https://hooks.example.com", text)
+	case u.User != nil || strings.ContainsAny(text, "?#{}"):
+		return nil, fmt.Errorf("public_url %q: want scheme, host and perhaps a path: no user, query, fragment or placeholder", text)
+	}
+	return u, nil
+}

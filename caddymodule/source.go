@@ -257,10 +257,8 @@ func (h *Handler) provisionRules() (err error) {
 	all := slices.Concat(r.methods, r.handshakeMethods)
 	slices.Sort(all)
 	r.allow = strings.Join(slices.Compact(all), ", ")
-	if h.PublicURL != "" {
-		if r.publicURL, err = url.Parse(h.PublicURL); err != nil || r.publicURL.Host == "" || r.publicURL.Scheme != "http" && r.publicURL.Scheme != "https" {
-			return fmt.Errorf("public_url %q: want an address such as https://hooks.example.com", h.PublicURL)
-		}
+	if r.publicURL, err = parsePublicURL(h.PublicURL); err != nil {
+		return err
 	}
 	if d := h.Dedup; d != nil {
 		r.dedupOff = d.Off

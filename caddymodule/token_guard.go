@@ -21,13 +21,11 @@ type tokenGuard struct {
 
 // newTokenGuard reads the place: path, query, query:<name> or header:<Name>.
 func newTokenGuard(place string, secrets *secretSet) (*tokenGuard, error) {
-	kind, name, _ := strings.Cut(place, ":")
+	kind, name, named := strings.Cut(place, ":")
 	switch {
-	case kind == "path" && name == "", kind == "header" && name != "":
-	case kind == "query":
-		if name == "" {
-			name = "token"
-		}
+	case place == "path", kind == "header" && name != "", kind == "query" && name != "":
+	case kind == "query" && !named:
+		name = "token"
 	default:
 		return nil, fmt.Errorf("token place %q: want path, query:<name> or header:<Name>", place)
 	}

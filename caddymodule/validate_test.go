@@ -59,6 +59,7 @@ func TestConfigurationErrorsInJSON(t *testing.T) {
 		"mask":                  {`{}`, []string{`{"provider": "none", "unsigned_ok": true, "mask": ["json:a"]}`}, "want the path alone: a"},
 		"addresses":             {`{"destinations": {"a": {"to": ["app:9000"]}, "b": {"to": [":9000"]}, "c": {"to": ["unix//run/app.sock"]}, "d": {"to": ["app"]}, "e": {"to": ["[::1]:80"]}, "f": {"to": ["h2c://app:80"]}, "g": {"to": ["unix+h2c//run/app.sock"]}}}`, nil, ""},
 		"statuses":              {`{"destinations": {"a": {"to": ["app"], "dead_on": ["4xx", "202"], "deliver_on": ["404"], "retry_on": ["409"], "headers": {"delete": ["X-*"]}}}}`, nil, ""},
+		"enrich, header twice":  {declared, []string{fmt.Sprintf(one, `{"destination": "app", "enrich": {"url": "http://a/x", "headers": {"A": "b", "a": "c"}}}`)}, "enrich: header a: has two values"},
 		"null destination":      {`{"destinations": {"b": null}}`, nil, "destination b: is null"},
 		"null alert":            {`{"alerts": {"b": null}}`, nil, "alert b: is null"},
 		"null provider":         {`{"providers": {"b": null}}`, []string{`{"provider": "b"}`}, "provider b: is null"},
