@@ -17,10 +17,10 @@ import (
 )
 
 // checkURL refuses what is no address of a token endpoint.
-func (config *OAuth2) checkURL() error {
-	u, err := url.Parse(config.TokenURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Fragment != "" || u.User != nil || strings.Contains(config.TokenURL, "{") {
-		shown := config.TokenURL
+func (o *OAuth2) checkURL() error {
+	u, err := url.Parse(o.TokenURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Fragment != "" || u.User != nil || strings.Contains(o.TokenURL, "{") {
+		shown := o.TokenURL
 		if strings.Contains(shown, "@") {
 			shown = redactUserinfo(shown)
 		}

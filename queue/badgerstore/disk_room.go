@@ -108,14 +108,14 @@ func (o *Options) room(record int) int64 {
 }
 
 // room is about what an operation takes of the disk.
-func (op *op) room(o *Options) (n int64) {
-	if op.group != nil {
-		for _, p := range op.group.pends {
-			n += o.room(len(p.record))
+func (o *op) room(with *Options) (n int64) {
+	if o.group != nil {
+		for _, p := range o.group.pends {
+			n += with.room(len(p.record))
 		}
 	}
-	for _, m := range op.muts {
+	for _, m := range o.muts {
 		n += int64(rowCopies * (len(m.key) + len(m.value) + rowRest))
 	}
-	return n + int64(rowCopies*rowRest*len(op.left))
+	return n + int64(rowCopies*rowRest*len(o.left))
 }
