@@ -218,3 +218,24 @@ func (l *spaceLoad) live() (bytes int64) {
 	}
 	return bytes + claimSize*int64(l.n)
 }
+
+// TestSpaceOfLargeBodies: of events that are all delivered and pruned no more is left than is not worth collecting, though their rows would fill no memtable for long.
+func TestSpaceOfLargeBodies(t *testing.T) {
+	t.Parallel()
+	clock, o := queuetest.NewClock(), small()
+	o.Clock, o.NoSync = clock.Now, true
+	s, err := Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, s)
+	for round := range 10 {
+		enqueue(t, s, fmt.Sprintf("%d-", round), 20, 400<<10)
+		settleAll(t, s, queue.StateDelivered)
+		clock.Advance(time.Second)
+		maintain(t, s, queue.Retention{Delivered: 1})
+		if size := dirSize(s.dir); size > 48<<20 {
+			t.Fatalf("%d MiB are taken after %d MiB were stored, delivered and pruned", size>>20, (round+1)*8)
+		}
+	}
+}
