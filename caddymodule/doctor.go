@@ -48,7 +48,7 @@ func (g *gateway) Doctor(ctx context.Context) (checkup, error) {
 	}
 	var notes []healthNote
 	for _, check := range []func(context.Context, *statusView) []healthNote{
-		g.checkStore, checkDisk, g.checkClock, g.checkSources, g.checkSecrets, g.checkHeaders, checkBacklogs, g.checkDestinations,
+		g.checkStore, checkRefusing, checkDisk, g.checkClock, g.checkSources, g.checkSecrets, g.checkHeaders, checkBacklogs, g.checkDestinations,
 	} {
 		notes = append(notes, check(ctx, &status)...)
 	}
@@ -89,6 +89,17 @@ func (g *gateway) checkStore(ctx context.Context, _ *statusView) []healthNote {
 		}}
 	}
 	return []healthNote{{Check: "store", Level: levelOK, Text: fmt.Sprintf("takes a durable write in %s", took.Round(10*time.Microsecond))}}
+}
+
+// checkRefusing tells whether the store takes new events.
+func checkRefusing(_ context.Context, status *statusView) []healthNote {
+	if status.refusing == nil {
+		return nil
+	}
+	return []healthNote{{
+		Check: "store", Level: levelFail, Text: refusingText(status.refusing),
+		Advice: "free some space or keep less history with `retain`; where the store's own limit is reached, raise max_size. It goes on by itself",
+	}}
 }
 
 const (

@@ -19,6 +19,8 @@ type statusView struct {
 	Destinations []destinationView `json:"destinations"`
 	Replays      int               `json:"replays"`       // under way
 	CountedSince time.Time         `json:"counted_since"` // for requests, refusals and matches of secrets
+
+	refusing error // why new events are refused; nil if they are not
 }
 
 type storeView struct {
@@ -45,10 +47,11 @@ func (g *gateway) Status(ctx context.Context) (statusView, error) {
 	}
 	v := statusView{
 		Time: now().UTC(), Problems: []string{}, CountedSince: processStart.UTC(),
-		Store: storeView{Events: stats.Events, Bytes: stats.Bytes, FreeBytes: stats.FreeBytes},
+		Store:    storeView{Events: stats.Events, Bytes: stats.Bytes, FreeBytes: stats.FreeBytes},
+		refusing: stats.Refusing,
 	}
-	if stats.Refusing != nil {
-		v.Problems = append(v.Problems, fmt.Sprintf("new events are refused with 503: %v", stats.Refusing))
+	if v.refusing != nil {
+		v.Problems = append(v.Problems, refusingText(v.refusing))
 	}
 	if v.Sources, err = g.Sources(ctx); err != nil {
 		return statusView{}, err
@@ -74,6 +77,8 @@ func (g *gateway) Status(ctx context.Context) (statusView, error) {
 	v.OK = len(v.Problems) == 0
 	return v, nil
 }
+
+func refusingText(why error) string { return fmt.Sprintf("new events are refused with 503: %v", why) }
 
 // failingSecret is a secret of a source or destination without which Caddy would not start again.
 type failingSecret struct{ of, target, why string }

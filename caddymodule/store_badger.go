@@ -37,7 +37,7 @@ type BadgerStore struct {
 	// quarter of a smaller disk.
 	MinFree int64 `json:"min_free,omitempty"`
 
-	// Bytes of the store above which new events are refused with 503. Default: no limit.
+	// Bytes of the store above which new events are refused with 503; not less than its files take with nothing in them. Default: no limit.
 	MaxSize int64 `json:"max_size,omitempty"`
 
 	// Pending deliveries of one destination above which new events for it are refused with 503. Default: no limit.
@@ -160,6 +160,9 @@ func (b *BadgerStore) Compatible(opened StoreModule) error {
 	}
 	if changed != "" {
 		return fmt.Errorf("store badger: %s cannot be changed while %s is open: restart Caddy, which takes a moment and loses nothing", changed, b.dir)
+	}
+	if err := badgerstore.CheckMaxSize(b.dir, b.MaxSize); err != nil {
+		return fmt.Errorf("store badger: max_size: %w", err)
 	}
 	return nil
 }

@@ -61,6 +61,18 @@ func TestStoreOptionsChangeWithReload(t *testing.T) {
 		if got := accepted(); got != step.accepts {
 			t.Errorf("%s: accepts events: %v", step.options, got)
 		}
+		if step.options == "min_free 100TiB" {
+			found, ok := noteAbout(get[checkup](rig, "/webhooks/doctor"), "store", "", "new events are refused with 503: store is full")
+			if !ok || found.Level != levelFail {
+				t.Errorf("the doctor says %+v", found)
+			}
+		}
+	}
+	if err := load("max_size 1MiB"); err == nil || !strings.Contains(err.Error(), "max_size: a limit of 1 MiB for the store's size is too low") {
+		t.Errorf("a size that the store's files need for themselves: %v", err)
+	}
+	if !accepted() {
+		t.Error("after the refused max_size the gateway does not go on as before")
 	}
 	for options, part := range map[string]string{
 		"encryption_key 00112233445566778899aabbccddeeff": "encryption_key cannot be changed while",

@@ -171,10 +171,10 @@ func (g *diskGuard) low() bool {
 // accepts returns why no new events are accepted, nil if they are.
 func (g *diskGuard) accepts() error {
 	if g.level.Load() != diskOK {
-		return fmt.Errorf("%w: %s of the disk are free, and %s have to stay free", queue.ErrFull, mebibytes(g.free.Load()), mebibytes(g.reserve.Load()))
+		return fmt.Errorf("%w: %s of the disk are free, and %s have to stay free (min_free)", queue.ErrFull, mebibytes(g.free.Load()), mebibytes(g.reserve.Load()))
 	}
 	if limit := g.maxSize.Load(); limit > 0 && g.used.Load() >= limit {
-		return fmt.Errorf("%w: it takes %s, its limit is %s", queue.ErrFull, mebibytes(g.used.Load()), mebibytes(limit))
+		return fmt.Errorf("%w: it takes %s, and its limit is %s (max_size)", queue.ErrFull, mebibytes(g.used.Load()), mebibytes(limit))
 	}
 	return nil
 }

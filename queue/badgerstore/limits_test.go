@@ -2,7 +2,10 @@ package badgerstore
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -25,8 +28,9 @@ func TestLimitsChangeWhileOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.s.disk.used.Store(dirSize(m.dir))
-	for _, l := range []Limits{{MinFree: 2 * free}, {MaxSize: 1}, {MaxPending: 10}} {
+	least := m.s.o.leastSize()
+	m.s.disk.used.Store(least)
+	for _, l := range []Limits{{MinFree: 2 * free}, {MaxSize: least}, {MaxPending: 10}} {
 		if fits(l) {
 			t.Errorf("accepted with %+v", l)
 		}
@@ -37,5 +41,38 @@ func TestLimitsChangeWhileOpen(t *testing.T) {
 	m.close()
 	if err := m.s.SetLimits(Limits{}); !errors.Is(err, queue.ErrClosed) {
 		t.Errorf("closed: %v", err)
+	}
+}
+
+// TestLeastSize refuses a limit that the store's files need for themselves, and has one that is just enough work again and again.
+func TestLeastSize(t *testing.T) {
+	t.Parallel()
+	m := newMixed(t, nil)
+	least := m.s.o.leastSize()
+	if err := m.s.SetLimits(Limits{MaxSize: least - 1}); err == nil || !strings.Contains(err.Error(), "too low: its files take up to ") {
+		t.Errorf("while it is open: %v", err)
+	}
+	m.close()
+	m.o.MaxSize = least - 1
+	if s, err := Open(m.dir, m.o); err == nil || !strings.Contains(err.Error(), "too low") {
+		t.Errorf("opened with too little: %v, %v", s, err)
+	}
+	m.o.MaxSize = least
+	m.open()
+	for stored, refused := 0, 0; stored < 2000; {
+		_, err := m.s.Enqueue(t.Context(), []queue.NewEvent{newEvent(fmt.Sprint("e", stored), 40<<10, m.clock.Now(), app)})
+		if err == nil {
+			stored++
+			if stored%50 != 0 {
+				continue
+			}
+			refused = 0
+		} else if refused++; !errors.Is(err, queue.ErrFull) || refused > 10 {
+			t.Fatalf("after %d events that were delivered and pruned: %v", stored, err)
+		}
+		settleAll(t, m.s, queue.StateDelivered)
+		m.clock.Advance(time.Second)
+		maintain(t, m.s, queue.Retention{Delivered: 1, Dead: 1})
+		m.s.disk.used.Store(dirSize(m.dir))
 	}
 }

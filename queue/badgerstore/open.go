@@ -27,6 +27,9 @@ func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	if err := o.checkSize(o.MaxSize); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
 	s := newStore(dir, o)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.abandon())

@@ -24,7 +24,7 @@ type Options struct {
 	NoSync bool
 
 	MinFree    int64 // free bytes of the disk below which no new events are accepted; the store's own reserve is the least
-	MaxSize    int64 // bytes on the disk above which no new events are accepted; default: no limit
+	MaxSize    int64 // bytes on the disk above which no new events are accepted; default: no limit. Less than its files take with nothing in them is an error
 	MaxPending int64 // pending deliveries of a destination above which no new events for it are accepted; default: no limit
 
 	// LockWait is how long to wait for another process that has the store open. Default: 60 s; negative: not at all.
