@@ -78,6 +78,9 @@ func (s *Store) checkFiles(db string, crashes int) error {
 	if err := s.compareManifest(f, path, end); err != nil {
 		return err
 	}
+	if err := s.checkKeys(db, m); err != nil {
+		return err
+	}
 	if err := s.checkTables(db, m, crashes); err != nil {
 		return err
 	}

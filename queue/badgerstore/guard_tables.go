@@ -21,7 +21,7 @@ func (s *Store) checkTables(db string, m badger.Manifest, crashes int) error {
 	var keys *badger.KeyRegistry
 	if path := filepath.Join(db, badger.KeyRegistryFileName); len(s.o.EncryptionKey) > 0 {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil // Badger says what is wrong with the key
+			return nil // a new database
 		}
 		var err error
 		keys, err = badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: db, ReadOnly: true, EncryptionKey: s.o.EncryptionKey})
@@ -60,6 +60,37 @@ func (s *Store) checkTables(db string, m badger.Manifest, crashes int) error {
 		return err
 	}
 	return os.Remove(filepath.Join(s.dir, suspectName))
+}
+
+// checkKeys refuses an encrypted database whose data keys are missing, before Badger makes a file of new ones, with which nothing can be read either.
+func (s *Store) checkKeys(db string, m badger.Manifest) error {
+	path := filepath.Join(db, badger.KeyRegistryFileName)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	files, encrypted := len(m.Tables), false
+	for _, t := range m.Tables {
+		encrypted = encrypted || t.KeyID != 0
+	}
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		logs, err := filesIn(db, pattern)
+		if err != nil {
+			return fmt.Errorf("look at the database: %w", err)
+		}
+		files += len(logs)
+		for _, log := range logs {
+			l, err := openRawLog(log, nil)
+			if err == nil {
+				l.close()
+			}
+			encrypted = encrypted || errors.Is(err, errNoKeys)
+		}
+	}
+	if files > 0 && (encrypted || len(s.o.EncryptionKey) > 0) {
+		return fmt.Errorf("%w: %s is missing, and with it the keys that the %d files beside it are encrypted with; it has to come back, or a backup be restored",
+			queue.ErrDamaged, path, files)
+	}
+	return nil
 }
 
 // holds reports whether the database has all that a table has of events and of the states of their deliveries, as it is there or newer, but for

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -87,6 +88,8 @@ func openRawLog(path string, keys *badger.KeyRegistry) (*rawLog, error) {
 	return l, nil
 }
 
+var errNoKeys = errors.New("there is no registry of keys")
+
 func (l *rawLog) readHeader(keys *badger.KeyRegistry) (err error) {
 	var header [rawLogHeader]byte
 	if l.size < rawLogHeader {
@@ -98,7 +101,7 @@ func (l *rawLog) readHeader(keys *badger.KeyRegistry) (err error) {
 	copy(l.iv[:], header[8:])
 	if id := be.Uint64(header[:]); id != 0 {
 		if keys == nil {
-			return fmt.Errorf("is encrypted with data key %d, and there is no registry of keys", id)
+			return fmt.Errorf("is encrypted with data key %d, and %w", id, errNoKeys)
 		}
 		if l.key, err = keys.DataKey(id); err != nil {
 			return fmt.Errorf("is encrypted with data key %d, which the registry does not have", id)
