@@ -101,10 +101,10 @@ func mayPass(err error) bool {
 // once runs the program within its bounds.
 func (t *transform) once(ctx context.Context, input any) (any, error) {
 	goruntime.LockOSThread()
-	defer goruntime.UnlockOSThread()
 	ctx, watch := watchRun(ctx)
 	defer watch.cancel(nil)
 	value, err := t.only(ctx, input)
+	goruntime.UnlockOSThread() // before anything waits, which costs more on a locked thread
 	own := watch.stop()
 	if err == nil {
 		return value, nil
