@@ -238,6 +238,7 @@ func (app *App) open(opened chan<- struct{}) {
 	if err := app.keepPrivacy(app.ctx, rt.store); err != nil {
 		app.logger.Error("what sources hide cannot be kept for after they are gone", zap.Error(err))
 	}
+	app.countUses(&rt.rollup.uses)
 	app.ready.Store(rt)
 }
 

@@ -164,13 +164,13 @@ func describeCounts(counts map[string]uint64) string {
 }
 
 func printSecrets(s *screen, sources []sourceView) {
-	t := table{headings: []string{"SOURCE", "SECRET", "MATCHES", "LAST USED"}}
+	t := table{headings: []string{"SOURCE", "SECRET", "MATCHES", "LAST USED", "HERE FOR"}}
 	for i := range sources {
 		for _, secret := range sources[i].Secrets {
-			t.add(text(sources[i].Name), text(secret.Label), number(secret.Matches), text(since(secret.LastUsed)))
+			t.add(text(sources[i].Name), text(secret.Label), number(secret.Matches), text(since(secret.LastUsed)), text(since(secret.Since)))
 		}
 		if sources[i].HandshakeToken {
-			t.add(text(sources[i].Name), colored(yellow, "token of a handshake: see --reveal"), text(""), text(""))
+			t.add(text(sources[i].Name), colored(yellow, "token of a handshake: see --reveal"), text(""), text(""), text(""))
 		}
 	}
 	if len(t.rows) > 0 {

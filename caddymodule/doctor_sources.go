@@ -119,21 +119,25 @@ func (g *gateway) checkSecrets(_ context.Context, status *statusView) []healthNo
 // unusedSecret is how long a secret must have verified nothing before it is called unused: providers may be quiet for hours.
 const unusedSecret = 24 * time.Hour
 
-// unusedSecrets finds live secrets that no request used, while others of the same source were used. What was before the process started it does not know.
+// unusedSecrets finds live secrets that no request used, while others of the same source were used so much later.
 func unusedSecrets(status *statusView) []healthNote {
-	if status.Time.Sub(status.CountedSince) < unusedSecret {
-		return nil
-	}
 	var notes []healthNote
 	for i := range status.Sources {
 		s := &status.Sources[i]
-		if len(s.Secrets) < 2 || !slices.ContainsFunc(s.Secrets, func(v secretView) bool { return v.Matches > 0 }) {
-			continue
+		var last time.Time
+		for _, secret := range s.Secrets {
+			if secret.LastUsed.After(last) {
+				last = secret.LastUsed
+			}
 		}
 		for _, secret := range s.Secrets {
-			if secret.Matches == 0 {
+			quiet := secret.Since
+			if secret.LastUsed.After(quiet) {
+				quiet = secret.LastUsed
+			}
+			if !quiet.IsZero() && last.Sub(quiet) >= unusedSecret {
 				notes = append(notes, healthNote{
-					Check: "secret", Target: s.Name, Level: levelWarn, Text: fmt.Sprintf("secret %s has verified nothing for %s", secret.Label, age(status.Time.Sub(status.CountedSince))),
+					Check: "secret", Target: s.Name, Level: levelWarn, Text: fmt.Sprintf("secret %s has verified nothing for %s", secret.Label, age(status.Time.Sub(quiet))),
 					Advice: "if it is a former one, the rotation is over: remove it",
 				})
 			}

@@ -151,13 +151,27 @@ func TestDoctorSecretFiles(t *testing.T) {
 	}
 }
 
-// TestUnusedSecrets checks that a secret is not called unused before it had a day to be used.
+// TestUnusedSecrets checks that a secret is not called unused before it had a day to be used, and another one of its source was.
 func TestUnusedSecrets(t *testing.T) {
 	at := time.Now()
-	for since, want := range map[time.Duration]int{5 * time.Second: 0, 23 * time.Hour: 0, 25 * time.Hour: 1} {
-		status := &statusView{Time: at, CountedSince: at.Add(-since), Sources: []sourceView{{Name: "a", Secrets: []secretView{{Label: "new", Matches: 3}, {Label: "old"}}}}}
-		if notes := unusedSecrets(status); len(notes) != want {
-			t.Errorf("after %s: %+v", since, notes)
+	ago := func(d time.Duration) time.Time { return at.Add(-d) }
+	for name, c := range map[string]struct {
+		other, since, used time.Time
+		want               int
+	}{
+		"new":                     {ago(0), ago(5 * time.Second), time.Time{}, 0},
+		"not yet":                 {ago(0), ago(23 * time.Hour), time.Time{}, 0},
+		"never used":              {ago(0), ago(25 * time.Hour), time.Time{}, 1},
+		"used long ago":           {ago(0), ago(99 * time.Hour), ago(25 * time.Hour), 1},
+		"used lately":             {ago(0), ago(99 * time.Hour), ago(time.Hour), 0},
+		"provider is quiet":       {ago(80 * time.Hour), ago(99 * time.Hour), time.Time{}, 0},
+		"neither was ever used":   {time.Time{}, ago(99 * time.Hour), time.Time{}, 0},
+		"use of it is not known":  {ago(0), time.Time{}, time.Time{}, 0},
+		"provider is quiet again": {ago(70 * time.Hour), ago(99 * time.Hour), time.Time{}, 1},
+	} {
+		secrets := []secretView{{Label: "new", LastUsed: c.other}, {Label: "old", Since: c.since, LastUsed: c.used}}
+		if notes := unusedSecrets(&statusView{Time: at, Sources: []sourceView{{Name: "a", Secrets: secrets}}}); len(notes) != c.want {
+			t.Errorf("%s: %+v", name, notes)
 		}
 	}
 }

@@ -102,13 +102,15 @@ func (h *Handler) verify(ctx context.Context, req *verifiers.Request) (verifiers
 			return verifiers.Proof{}, err
 		}
 	}
+	secrets := h.secrets.get(req.At)
 	started := time.Now()
-	proof, err := h.provider.Verify(ctx, req, h.secrets.get(req.At))
+	proof, err := h.provider.Verify(ctx, req, secrets)
 	h.meters.verify.Observe(time.Since(started).Seconds())
 	if err == nil && proof.SecretIndex >= 0 {
 		used := h.meters.secret(proof.SecretIndex)
 		used.hits.Inc()
 		used.used.Set(float64(req.At.Unix()))
+		h.secrets.used(secrets, proof.SecretIndex, req.At)
 	}
 	return proof, err
 }

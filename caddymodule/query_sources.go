@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,11 +41,12 @@ type sourceView struct {
 	HandshakeToken bool `json:"handshake_token,omitempty"`
 }
 
-// secretView is a live secret by its place in the configuration; never its value.
+// secretView is a live secret by its place in the configuration; never its value. Its use is counted over reloads and restarts.
 type secretView struct {
 	Label    string    `json:"label"` // the placeholder, or "(literal)"
 	Matches  uint64    `json:"matches"`
-	LastUsed time.Time `json:"last_used,omitzero"` // since the process started
+	LastUsed time.Time `json:"last_used,omitzero"`
+	Since    time.Time `json:"since,omitzero"` // when this source had the secret first
 }
 
 type dedupView struct {
@@ -102,14 +102,11 @@ func (h *Handler) view() *sourceView {
 	spec := h.provider.Spec()
 	v := &sourceView{
 		Name: h.Name, Configured: true, Provider: spec.ID, Scheme: spec.Scheme, UnsignedOK: h.UnsignedOK,
-		DeadlineMS: h.rules.deadline.Milliseconds(), MaxBody: h.rules.maxBody, AckStatus: h.ackReply.status, Redact: h.Redact, Mask: h.Mask,
+		DeadlineMS: h.rules.deadline.Milliseconds(), MaxBody: h.rules.maxBody, AckStatus: h.ackReply.status, Redact: h.Redact, Mask: h.Mask, Secrets: h.secrets.views(),
 		Dedup: &dedupView{Off: h.rules.dedupOff}, Forwards: make([]forwardView, len(h.Forwards)),
 	}
 	if !h.rules.dedupOff {
 		v.Dedup.WindowMS = h.rules.dedupWindow.Milliseconds()
-	}
-	for _, label := range h.secrets.labels() {
-		v.Secrets = append(v.Secrets, secretView{Label: label})
 	}
 	v.Failing = append(h.secrets.failing(now()), h.params.failing(now())...)
 	if h.Token != nil {
@@ -148,23 +145,12 @@ func countRequests(views map[string]*sourceView) error {
 			(*counts)[labels[label]] += uint64(value)
 		}
 	}
-	secret := func(set func(*secretView, float64)) func(map[string]string, float64) {
-		return func(labels map[string]string, value float64) {
-			v := views[labels["source"]]
-			i, err := strconv.Atoi(labels["index"])
-			if v != nil && err == nil && i < len(v.Secrets) {
-				set(&v.Secrets[i], value)
-			}
-		}
-	}
 	for _, read := range []struct {
 		from prometheus.Collector
 		into func(map[string]string, float64)
 	}{
 		{processMetrics.requests, count(func(v *sourceView) *map[string]uint64 { return &v.Requests }, "result")},
 		{processMetrics.refused, count(func(v *sourceView) *map[string]uint64 { return &v.Refused }, "reason")},
-		{processMetrics.secretHits, secret(func(s *secretView, n float64) { s.Matches = uint64(n) })},
-		{processMetrics.secretUsed, secret(func(s *secretView, at float64) { s.LastUsed = time.Unix(int64(at), 0).UTC() })},
 	} {
 		if err := readMetric(read.from, read.into); err != nil {
 			return err

@@ -18,7 +18,7 @@ type statusView struct {
 	Sources      []sourceView      `json:"sources"`
 	Destinations []destinationView `json:"destinations"`
 	Replays      int               `json:"replays"`       // under way
-	CountedSince time.Time         `json:"counted_since"` // for requests, refusals and matches of secrets
+	CountedSince time.Time         `json:"counted_since"` // for requests and refusals
 
 	refusing error // why new events are refused; nil if they are not
 }

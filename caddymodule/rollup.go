@@ -40,6 +40,7 @@ type rollup struct {
 	mu     sync.RWMutex
 	series map[seriesKey]*series
 	log    requestLog
+	uses   secretUses
 }
 
 type seriesKey struct{ kind, name string }

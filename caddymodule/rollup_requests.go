@@ -108,14 +108,14 @@ func (k *rollupKeeper) saveLog(ctx context.Context) error {
 		return err
 	}
 	k.logged = all[0].Seq
-	return k.pruneLog(ctx, p.pages)
+	return k.prunePages(ctx, metaRequests, p.pages)
 }
 
-// pruneLog removes the entries that an earlier and longer log had.
-func (k *rollupKeeper) pruneLog(ctx context.Context, pages int) error {
+// prunePages removes the entries that an earlier and longer list had.
+func (k *rollupKeeper) prunePages(ctx context.Context, prefix string, pages int) error {
 	var old []string
-	first := fmt.Sprintf("%s%03d", metaRequests, pages)
-	err := k.meta.ListMeta(ctx, metaRequests, "", func(key string, _ []byte) bool {
+	first := fmt.Sprintf("%s%03d", prefix, pages)
+	err := k.meta.ListMeta(ctx, prefix, "", func(key string, _ []byte) bool {
 		if strings.Compare(key, first) >= 0 {
 			old = append(old, key)
 		}

@@ -42,6 +42,7 @@ type rollupKeeper struct {
 	logger *zap.Logger
 	saved  int64  // first hour that may have changed since it was saved
 	logged uint64 // number of the newest request of the log that was saved
+	used   []savedUse
 	stop   chan struct{}
 	done   chan struct{}
 }
@@ -51,7 +52,7 @@ func keepRollup(meta queue.Metadata, logger *zap.Logger) *rollupKeeper {
 	k := &rollupKeeper{rollup: newRollup(), meta: meta, logger: logger, saved: now().Unix() / 3600, stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), rollupSaveTime)
 	defer cancel()
-	if err := errors.Join(k.load(ctx), k.loadLog(ctx)); err != nil {
+	if err := errors.Join(k.load(ctx), k.loadLog(ctx), k.loadUses(ctx)); err != nil {
 		logger.Warn("charts of the time before the start cannot be read", zap.Error(err))
 	}
 	go k.run()
@@ -83,10 +84,7 @@ func (k *rollupKeeper) run() {
 func (k *rollupKeeper) saveAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), rollupSaveTime)
 	defer cancel()
-	if err := k.save(ctx); err != nil {
-		return err
-	}
-	return k.saveLog(ctx)
+	return errors.Join(k.save(ctx), k.saveLog(ctx), k.saveUses(ctx))
 }
 
 // save writes the hours that changed and removes those that are too old to be shown.

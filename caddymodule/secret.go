@@ -27,6 +27,8 @@ type secretSet struct {
 	mu      sync.Mutex
 	sources []*secretSource
 	live    []verifiers.Secret
+	uses    []*secretUse // of the live ones, if that is counted
+	useOf   func(value []byte) *secretUse
 	retired []verifiers.Secret // were live before their file changed; oldest first
 	checked time.Time
 }
@@ -45,9 +47,12 @@ func newSecretSet(configs []string, logger *zap.Logger) (*secretSet, error) {
 }
 
 func (set *secretSet) rebuild() {
-	set.live = make([]verifiers.Secret, len(set.sources))
+	set.live, set.uses = make([]verifiers.Secret, len(set.sources)), nil
 	for i, s := range set.sources {
 		set.live[i] = verifiers.NewSecret(s.value)
+		if set.useOf != nil {
+			set.uses = append(set.uses, set.useOf(s.value))
+		}
 	}
 }
 
@@ -170,14 +175,4 @@ func (set *secretSet) former() []verifiers.Secret {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	return append([]verifiers.Secret(nil), set.retired...)
-}
-
-func (set *secretSet) labels() []string {
-	set.mu.Lock()
-	defer set.mu.Unlock()
-	out := make([]string, len(set.sources))
-	for i, s := range set.sources {
-		out[i] = s.label()
-	}
-	return out
 }

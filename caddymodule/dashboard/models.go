@@ -64,6 +64,7 @@ type Secret struct {
 	Label    string    `json:"label"`
 	Matches  uint64    `json:"matches"`
 	LastUsed time.Time `json:"last_used"`
+	Since    time.Time `json:"since"`
 }
 
 // Forward is where a source's events go.
