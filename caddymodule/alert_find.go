@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,103 +9,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
-
-// alertSamples remembers counters, so that rates can be told from them.
-type alertSamples struct {
-	refused map[string][]countAt // by source, oldest first
-	dead    map[string]uint64    // by destination
-	died    map[string]time.Time // when a delivery last died
-	used    map[string]time.Time // by source and secret: last use; the start of the watch if unknown
-	since   time.Time
-	last    time.Time // when the counters were read before
-}
-
-type countAt struct {
-	at time.Time
-	n  float64
-}
-
-// maxRefusedSamples bounds the samples of one source: a day at the watcher's interval. The oldest are thinned out before.
-const maxRefusedSamples = 17280
-
-// observation is the gateway at one moment, with what is needed of the past.
-type observation struct {
-	samples *alertSamples
-	stats   queue.Stats
-	status  []delivery.DestinationStatus
-	sources map[string]*Handler
-}
-
-// begin reads what was counted before the watch, which is no news.
-func (s *alertSamples) begin(at time.Time) error {
-	if s.refused != nil {
-		return nil
-	}
-	refused, err := refusedBySource()
-	if err != nil {
-		return err
-	}
-	s.refused, s.dead, s.died, s.used = map[string][]countAt{}, map[string]uint64{}, map[string]time.Time{}, map[string]time.Time{}
-	s.since, s.last = at, at
-	for source, n := range refused {
-		s.refused[source] = []countAt{{at, n}}
-	}
-	return nil
-}
-
-// refusedBySource counts the requests that sources have refused since the process started.
-func refusedBySource() (map[string]float64, error) {
-	refused := make(map[string]float64)
-	return refused, readMetric(processMetrics.refused, func(labels map[string]string, n float64) { refused[labels["source"]] += n })
-}
-
-// take reads the counters.
-func (s *alertSamples) take(ctx context.Context, rt *runtime, app *App, at time.Time) (*observation, error) {
-	if err := s.begin(at); err != nil {
-		return nil, err
-	}
-	o := &observation{samples: s}
-	var err error
-	if o.stats, err = rt.stats(ctx); err != nil {
-		return nil, fmt.Errorf("reading counters: %w", err)
-	}
-	if o.status, err = rt.engine.Status(ctx); err != nil {
-		return nil, fmt.Errorf("reading the state of destinations: %w", err)
-	}
-	app.mu.Lock()
-	o.sources = maps.Clone(app.sources)
-	app.mu.Unlock()
-	for name, died := range rt.hub.deaths() {
-		if died.After(s.died[name]) {
-			s.died[name] = died
-		}
-	}
-	for name, d := range o.stats.Destinations { // a damaged event dies in the store; its deaths before the watch are no news
-		if d.Dead > s.dead[name] && at.After(s.since) {
-			s.died[name] = at
-		}
-		s.dead[name] = d.Dead
-	}
-	refused, err := refusedBySource()
-	if err != nil {
-		return nil, err
-	}
-	for source, n := range refused {
-		history := s.refused[source]
-		if history == nil { // it has refused nothing before
-			history = []countAt{{s.last, 0}}
-		}
-		history = append(history, countAt{at, n})
-		s.refused[source] = history[max(0, len(history)-maxRefusedSamples):]
-	}
-	s.last = at
-	return o, readMetric(processMetrics.secretUsed, func(labels map[string]string, unix float64) {
-		s.used[labels["source"]+"/"+labels["index"]] = time.Unix(int64(unix), 0)
-	})
-}
 
 // find returns what of a rule holds.
 func (o *observation) find(r AlertRule, at time.Time) (found []finding) {
@@ -163,16 +67,6 @@ func (o *observation) find(r AlertRule, at time.Time) (found []finding) {
 	return found
 }
 
-// refusedSince is how many requests of a source were refused since a moment.
-func (s *alertSamples) refusedSince(source string, since time.Time) float64 {
-	history := s.refused[source]
-	i, _ := slices.BinarySearchFunc(history, since, func(c countAt, t time.Time) int { return c.at.Compare(t) })
-	if i == len(history) {
-		return 0
-	}
-	return history[len(history)-1].n - history[i].n
-}
-
 // lastEvent is when a source last brought an event; the beginning of the watch if it never did.
 func (o *observation) lastEvent(source string) time.Time {
 	if last := o.stats.Sources[source].LastEvent; last.After(o.samples.since) || !last.IsZero() {
@@ -182,11 +76,8 @@ func (o *observation) lastEvent(source string) time.Time {
 }
 
 func (o *observation) unusedSecrets(h *Handler, at time.Time, limit time.Duration, add func(subject, format string, args ...any)) {
-	for i := range h.secrets.get(at) {
-		last, ok := o.samples.used[h.Name+"/"+strconv.Itoa(i)]
-		if !ok {
-			last = o.samples.since
-		}
+	h.secrets.get(at) // their files may have changed
+	for i, last := range h.secrets.quietSince() {
 		if at.Sub(last) > limit {
 			add(h.Name+"/"+strconv.Itoa(i+1), "secret %d of source %s has verified nothing for more than %s: it can probably be removed", i+1, h.Name, limit)
 		}
@@ -211,4 +102,31 @@ func (set *secretSet) changed() []time.Time {
 		times[i] = s.mtime
 	}
 	return times
+}
+
+// undecided tells whether an alert that began before the watch may still last: what was seen since does not reach back far enough to know that it is over.
+func (o *observation) undecided(a *Alert, f firing, at time.Time) bool {
+	watched := at.Sub(o.samples.since)
+	return f.Since.Before(o.samples.since) && slices.ContainsFunc(a.On, func(r AlertRule) bool {
+		if r.Kind != f.Kind {
+			return false
+		}
+		switch r.Kind {
+		case "dead", "refused":
+			return watched < time.Duration(r.For)
+		case "silent": // of a source that has never brought an event
+			return r.Source == f.Subject && o.stats.Sources[r.Source].LastEvent.IsZero() && watched <= time.Duration(r.For)
+		case "secret_unused":
+			return !o.uses && watched <= time.Duration(r.For)
+		case "breaker_open": // all are closed at the start; those of destinations that still fail open again
+			return o.unproved(f.Subject)
+		}
+		return false
+	})
+}
+
+// unproved tells whether deliveries wait for a destination, and none has arrived since the watch began.
+func (o *observation) unproved(destination string) bool {
+	i := slices.IndexFunc(o.status, func(d delivery.DestinationStatus) bool { return d.Name == destination })
+	return i >= 0 && o.status[i].Configured && o.status[i].Pending > 0 && o.status[i].Delivered == o.samples.delivered[destination]
 }

@@ -24,7 +24,7 @@ type alertRig struct {
 
 func startAlerts(t *testing.T, rules, site string) *alertRig {
 	r := &alertRig{t: t, ops: startApplication(t, nil), at: time.Now()}
-	r.gateway = startGateway(t, fmt.Sprintf("destination ops {\n to %s\n}\nalert page {\n %s\n to ops\n}", r.ops.URL, rules), site)
+	r.gateway = startGateway(t, r.options(rules), site)
 	var err error
 	if r.app, err = activeApp(); err != nil {
 		t.Fatal(err)
@@ -47,6 +47,10 @@ func stoppedWatcher(t *testing.T) *watcher {
 	rt.alerts.close()
 	rt.alerts = &watcher{quit: make(chan struct{})}
 	return &watcher{rt: rt, logger: rt.logger, quit: make(chan struct{})}
+}
+
+func (r *alertRig) options(rules string) string {
+	return fmt.Sprintf("destination ops {\n to %s\n}\nalert page {\n %s\n to ops\n}", r.ops.URL, rules)
 }
 
 // look looks once, after some time.
@@ -143,7 +147,7 @@ func TestAlertOnTheFirstRefusedRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			source := "fresh-" + strings.ReplaceAll(name, " ", "-") + time.Now().Format("150405.000000000") // the counters are the process's
 			r := startAlerts(t, "on refused 3 per 5m", "webhook github {\n name "+source+"\n secret "+testSecret+"\n}")
-			if err := r.watcher.samples.begin(r.at); err != nil {
+			if err := r.watcher.samples.begin(r.at, newRollup()); err != nil {
 				t.Fatal(err)
 			}
 			if !before {

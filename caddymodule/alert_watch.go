@@ -58,7 +58,7 @@ type watcher struct {
 
 func newWatcher(rt *runtime) *watcher {
 	w := &watcher{rt: rt, logger: rt.logger.Named("alerts"), quit: make(chan struct{})}
-	if err := w.samples.begin(now()); err != nil {
+	if err := w.samples.begin(now(), rt.rollup.rollup); err != nil {
 		w.logger.Warn("counters cannot be read yet", zap.Error(err))
 	}
 	w.wg.Go(w.run)
@@ -117,11 +117,12 @@ func (w *watcher) look(ctx context.Context, app *App, at time.Time) error {
 		}
 	}
 	for _, key := range sortedKeys(w.state) {
-		if holding[key] {
+		told := w.state[key]
+		alert, ok := app.Alerts[told.Alert]
+		if holding[key] || ok && seen.undecided(alert, told, at) {
 			continue
 		}
-		told := w.state[key]
-		if _, ok := app.Alerts[told.Alert]; ok { // an alert that left the configuration ends silently
+		if ok { // an alert that left the configuration ends silently
 			told.Summary = "over: " + told.Summary
 			w.tell("resolved", told, at)
 		}
