@@ -92,3 +92,122 @@ func TestPathThatLooksLikeAPattern(t *testing.T) {
 		mustClose(t, s)
 	}
 }
+
+// A claim that was made while the clock was ahead swallows nothing that comes afterwards.
+func TestDedupAfterTheClockWasAhead(t *testing.T) {
+	const ahead = 10 * 24 * time.Hour
+	for name, then := range map[string]func(*testing.T, *Store) *Store{
+		"in memory": func(_ *testing.T, s *Store) *Store { return s },
+		"on disk": func(t *testing.T, s *Store) *Store {
+			mustClose(t, s)
+			reopened, err := Open(s.Dir(), s.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reopened
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
+			o := small()
+			o.Clock, o.manual = clock.Now, true
+			s, err := Open(t.TempDir(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			post := func(window time.Duration, want bool) {
+				t.Helper()
+				ev := newEvent("same", 10, clock.now, app)
+				ev.DedupWindow = window
+				receipts, err := s.Enqueue(t.Context(), []queue.NewEvent{ev})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if receipts[0].Duplicate != want {
+					t.Errorf("at %s: duplicate %t, want %t", clock.now, receipts[0].Duplicate, want)
+				}
+				s = then(t, s)
+			}
+			clock.now = clock.now.Add(ahead)
+			post(5*time.Minute, false)
+			clock.now = clock.now.Add(-ahead)
+			for range 3 {
+				post(5*time.Minute, false)
+				clock.now = clock.now.Add(time.Minute)
+				post(5*time.Minute, true)
+				clock.now = clock.now.Add(time.Hour)
+			}
+			post(72*time.Hour, false)
+			clock.now = clock.now.Add(time.Hour)
+			post(5*time.Minute, true) // what was claimed for longer stays claimed
+			mustClose(t, s)
+		})
+	}
+}
+
+// What was scheduled while the clock was ahead waits for as long as it was to wait.
+func TestScheduleAfterTheClockWasAhead(t *testing.T) {
+	for name, reopen := range map[string]bool{"open": false, "reopened": true} {
+		t.Run(name, func(t *testing.T) { scheduleAfterTheClockWasAhead(t, reopen) })
+	}
+}
+
+func scheduleAfterTheClockWasAhead(t *testing.T, reopen bool) {
+	const ahead, wait = 10 * 24 * time.Hour, 30 * time.Second
+	clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
+	o := small()
+	o.Clock, o.manual = clock.Now, true
+	s, err := Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(after time.Duration) func(int, *queue.NewEvent) {
+		return func(_ int, ev *queue.NewEvent) { ev.Deliveries[0].NotBefore = clock.now.Add(after) }
+	}
+	ordered := func(_ int, ev *queue.NewEvent) { ev.Deliveries[0].OrderKey = "k" }
+	claim := func() (ids []queue.ID, next time.Time) {
+		t.Helper()
+		claimed, next, err := s.Claim(t.Context(), queue.ClaimRequest{Destination: app, Limit: 10, Now: clock.now, Lease: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range claimed {
+			ids = append(ids, c.Event.ID)
+		}
+		return ids, next
+	}
+	right := enqueueMany(t, s, "right", clockStep+100, in(2*ahead), app)
+	due := clock.now.Add(2 * ahead)
+	clock.now = clock.now.Add(ahead)
+	want := enqueueMany(t, s, "later", 1, in(wait), app)
+	for _, edit := range []func(int, *queue.NewEvent){nil, ordered} {
+		want = append(want, enqueueMany(t, s, "retry", 1, edit, app)...)
+		settleOne(t, s, queue.Settlement{
+			State: queue.StatePending, Due: clock.now.Add(wait),
+			Attempt: &queue.Attempt{At: clock.now.Add(-time.Second), Duration: time.Second, Status: 500},
+		})
+	}
+	clock.now = clock.now.Add(-ahead)
+	if reopen {
+		mustClose(t, s)
+		if s, err = Open(s.Dir(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() { mustClose(t, s) }()
+	maintain(t, s, queue.Retention{})
+	wantSound(t, s)
+	if ids, next := claim(); len(ids) != 0 || next.Sub(clock.now) != wait {
+		t.Errorf("%v are due, the next ones in %s; want them in %s", ids, next.Sub(clock.now), wait)
+	}
+	clock.now = clock.now.Add(wait)
+	if ids, _ := claim(); fmt.Sprint(ids) != fmt.Sprint(want) {
+		t.Errorf("%v are due, want %v", ids, want)
+	}
+	for _, id := range []queue.ID{right[0], right[len(right)-1]} {
+		rows, err := s.Deliveries(t.Context(), id)
+		if err != nil || len(rows) != 1 || !rows[0].Due.Equal(due) {
+			t.Errorf("what a right clock has scheduled: %+v %v, want %s", rows, err, due)
+		}
+	}
+}
