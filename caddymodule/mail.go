@@ -72,7 +72,7 @@ func newMailer(e *Email, alert string) (*mailer, error) {
 		m.to = append(m.to, address)
 	}
 	var port string
-	if m.host, port, err = net.SplitHostPort(e.Server); err != nil || m.host == "" || port == "" {
+	if m.host, port, err = net.SplitHostPort(e.Server); err != nil || m.host == "" || port == "" || isPlaceholder(e.Server) {
 		return nil, fmt.Errorf("email: server %q: want one with its port, such as smtp.example.com:587", e.Server)
 	}
 	switch e.TLS {
@@ -91,6 +91,9 @@ func newMailer(e *Email, alert string) (*mailer, error) {
 	}
 	if (e.User == "") != (e.Password == "") {
 		return nil, errors.New("email: auth needs a name and a password")
+	}
+	if isPlaceholder(e.User) {
+		return nil, fmt.Errorf("email: auth: name %q: only the password may be a placeholder", e.User)
 	}
 	if e.Password != "" {
 		if m.TLS == mailPlain {
