@@ -84,6 +84,9 @@ func (f *Forward) check(h *Handler, before []*Forward) (err error) {
 			return err
 		}
 	}
+	if err := f.destination.Sign.checkFor(h.provider); err != nil {
+		return fmt.Errorf("destination %s: %w", f.destination.name, err)
+	}
 	return f.destination.addForward(h, f)
 }
 

@@ -65,3 +65,15 @@ func (s *Sign) check() error {
 	_, err := newOutgoingSigner(&known, zap.NewNop())
 	return err
 }
+
+// checkFor finds what signFor would find of a literal secret. A provider that cannot be compiled yet is nil.
+func (s *Sign) checkFor(provider *verifiers.Provider) error {
+	if s == nil || s.As != signProvider || provider == nil {
+		return nil
+	}
+	secrets, err := newSecretSet(literals(s.Secrets), zap.NewNop())
+	if err != nil {
+		return err
+	}
+	return (&outgoingSigner{as: s.As, secrets: secrets}).signFor(provider)
+}
