@@ -95,19 +95,15 @@ func checkOwnHeaders(ops *headers.HeaderOps) error {
 	return nil
 }
 
-// checkHeaderValues refuses placeholders that have no value now: the header would be sent without them. They are resolved with each attempt, so that a changed
-// file is picked up, and a pipe could be read with the first one only.
+// checkHeaderValues refuses placeholders that have no value now: the header would be sent without them. Those of files are for newHeaderFiles.
 func checkHeaderValues(ops *headers.HeaderOps) error {
-	for _, set := range []http.Header{ops.Set, ops.Add} {
-		for _, name := range sortedKeys(set) {
-			for _, placeholder := range knownPlaceholder.FindAllString(strings.Join(set[name], " "), -1) {
-				path, isFile := fileOf(placeholder)
-				if isFile && isStream(path) {
-					return fmt.Errorf("header %s: %s is not a file: want one, which is read with each attempt", name, placeholder)
-				}
-				if _, _, err := readPlaceholder(placeholder); err != nil {
-					return fmt.Errorf("header %s: %s %w", name, placeholder, err)
-				}
+	for _, value := range headerValues(ops) {
+		for _, placeholder := range knownPlaceholder.FindAllString(value.text, -1) {
+			if _, ok := fileOf(placeholder); ok {
+				continue
+			}
+			if _, _, err := readPlaceholder(placeholder); err != nil {
+				return fmt.Errorf("header %s: %s %w", value.name, placeholder, err)
 			}
 		}
 	}
