@@ -6,18 +6,19 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 // TestChangedParam changes the file of a param: the new value is live, the old one is not, and one that the provider cannot use changes nothing.
 func TestChangedParam(t *testing.T) {
-	clock := time.Now()
-	setClock(t, func() time.Time { return clock })
+	var ahead atomic.Int64
+	setClock(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
-		clock = clock.Add(2 * secretFileCheck)
+		ahead.Add(int64(2 * secretFileCheck))
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
