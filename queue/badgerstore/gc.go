@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -19,6 +20,10 @@ const (
 	gcPart    = 6                // the tree is compacted when one part in that many of the store is garbage
 	gcLeast   = 2                // and not before the garbage would fill that many files of the value log
 	gcBudget  = 20 * time.Second // how long one call of Maintain goes on starting to rewrite files
+
+	fillMost     = 6 // memtables that are filled to have something compacted
+	fillPatience = 10 * time.Second
+	fillPace     = 10 * time.Millisecond
 )
 
 // collect gives the space of pruned events and of deleted metadata back.
@@ -49,14 +54,16 @@ func (s *Store) collect(ctx context.Context, pruned int) error {
 }
 
 // compact has the deletions meet what they delete. They may all be in the memtable still, which has room for those of gigabytes of payloads: if it has not become a table since the last
-// call, which written says, it is filled up, and the next call finds them in one.
+// call, which written says, it is made one first. Where there is but the first level yet, which takes some tables before they are compacted, that is done more than once.
 func (s *Store) compact(ctx context.Context, written bool) error {
-	levels := 0
-	for _, l := range s.db.Levels() {
-		levels += min(l.NumTables, 1)
-	}
-	if levels < 2 || !written {
-		return s.fillMemtable(ctx)
+	for n := 0; n < fillMost && (!written || s.levels() < 2); n++ {
+		if err := s.fillMemtable(ctx); err != nil {
+			return err
+		}
+		if err := s.awaitTables(ctx); err != nil {
+			return err
+		}
+		written = true
 	}
 	if err := s.db.Flatten(1); err != nil {
 		return fmt.Errorf("compact: %w", err)
@@ -66,6 +73,14 @@ func (s *Store) compact(ctx context.Context, written bool) error {
 	}
 	s.garbage, s.metaGarbage, s.newest = 0, 0, s.lastTable()
 	return nil
+}
+
+// levels is how many levels of the tree have tables.
+func (s *Store) levels() (n int) {
+	for _, l := range s.db.Levels() {
+		n += min(l.NumTables, 1)
+	}
+	return n
 }
 
 // lastTable is the number of the newest table, 0 if there is none.
@@ -93,6 +108,26 @@ func (s *Store) fillMemtable(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaitTables waits until the memtables that are full are tables. Who reads one for long keeps its log; that is not waited for.
+func (s *Store) awaitTables(ctx context.Context) error {
+	pace, patience := time.NewTicker(fillPace), time.NewTimer(fillPatience)
+	defer pace.Stop()
+	defer patience.Stop()
+	for {
+		logs, err := filesIn(filepath.Join(s.dir, "db"), "*.mem")
+		if err != nil || len(logs) <= 1 {
+			return err
+		}
+		select {
+		case <-pace.C:
+		case <-patience.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // collectFile rewrites one file of the value log, whose name may be missing from then on.
