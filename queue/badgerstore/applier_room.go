@@ -35,7 +35,7 @@ func (a *applier) fits(batch []*op) error {
 	for _, o := range batch {
 		need += o.room(&a.s.o)
 	}
-	if err := a.s.disk.require(need, "to write what waits in memory"); errors.Is(err, queue.ErrFull) {
+	if err := a.s.disk.require(need, "writing what waits in memory"); errors.Is(err, queue.ErrFull) {
 		return err
 	}
 	return nil // a disk that cannot be asked has been asked before

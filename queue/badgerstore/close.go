@@ -63,7 +63,7 @@ func (s *Store) closeFiles() (err error) {
 	return errors.Join(err, s.lock.release(err == nil))
 }
 
-// leaveOut ends what the applier does when the store is closed on a disk without room: events are in the journal.
+// leaveOut gives up what is not written yet when the store is closed on a disk without room. Events are in the journal, and what the database has in memory is in its logs.
 func (s *Store) leaveOut(reason error) {
 	if s.refuse(reason) {
 		s.log.Warn("the disk is full, so what waits in memory is not written; attempts whose outcomes are among it are made again", zap.Error(reason))
@@ -76,14 +76,15 @@ const closePatience = 5 * time.Second
 // closeDatabase waits for the database of a sound store for as long as it takes. Badger tries for ever to write what it has in memory, so on a disk that stays broken its end may
 // never come; then the goroutine is left to it, and with it the lock, because two databases must never work on one directory.
 func (s *Store) closeDatabase() (left bool, err error) {
-	need := int64(0)
-	if full := s.disk.require(s.disk.toOpen(), "closing the database"); errors.Is(full, queue.ErrFull) {
-		need = s.disk.toOpen()
-		s.leaveOut(full)
+	need := s.disk.toOpen()
+	reason := s.disk.require(need, "closing the database")
+	full := errors.Is(reason, queue.ErrFull)
+	if full {
+		s.leaveOut(reason)
 	}
 	done := make(chan error, 1)
 	go func() {
-		if need > 0 {
+		if full {
 			s.disk.await(need)
 		}
 		done <- guarded(s.db.Close)

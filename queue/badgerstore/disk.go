@@ -19,7 +19,7 @@ import (
 //
 //	free >= reserve       everything
 //	free <  reserve       no new events; deliveries, history and pruning go on
-//	free <  reserve / 2   nothing is written: deliveries pause, outcomes wait in memory
+//	free <  reserve / 2   nothing is written: deliveries pause, outcomes wait in memory, operators are refused
 //
 // It goes on by itself when there is room again.
 type diskGuard struct {

@@ -126,7 +126,7 @@ func TestFullDiskTurnsAway(t *testing.T) {
 	d := newFakeDisk()
 	s := openOn(t, d, t.TempDir(), queuetest.NewClock())
 	defer mustClose(t, s)
-	d.fill(t, s, 0)
+	d.free.Store(0) // nobody has looked yet; the applier does
 	outcome := &op{done: make(chan error, 1), patient: true}
 	s.applier.push(outcome)
 	for range 3 { // the applier waits already when the later ones come
