@@ -57,18 +57,19 @@ func newApplier(s *Store, state appliedState) *applier {
 
 // push queues an operation and numbers it.
 func (a *applier) push(o *op) {
+	weight := o.weight() // it is the applier's from here on
 	a.mu.Lock()
 	a.last++
 	o.n = a.last
 	a.queue = append(a.queue, o)
 	was := a.weight
-	a.weight += o.weight()
+	a.weight += weight
 	urgent := o.done != nil && !a.urgent
 	a.urgent = a.urgent || o.done != nil
 	loose := o.group == nil && !a.loose
 	a.loose = a.loose || o.group == nil
 	a.mu.Unlock()
-	if was == 0 || urgent || loose || was < applyWeight && was+o.weight() >= applyWeight {
+	if was == 0 || urgent || loose || was < applyWeight && was+weight >= applyWeight {
 		a.signal()
 	}
 }

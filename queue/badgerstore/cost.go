@@ -49,7 +49,11 @@ func (s *Store) mutCost(key, value int) cost {
 
 // roomy is what is put into one transaction at most.
 func (s *Store) roomy() cost {
-	return cost{rows: int(s.db.MaxBatchCount()) * roomyTenths / 10, bytes: int(s.db.MaxBatchSize()) * roomyTenths / 10}
+	return cost{
+		rows: int(s.db.MaxBatchCount()) * roomyTenths / 10, bytes: int(s.db.MaxBatchSize()) * roomyTenths / 10,
+		// Badger maps a file of the value log at twice its size and begins another one after a transaction. What goes beyond that it maps anew, under those who read.
+		large: int(min(maxLarge, s.o.ValueLogFileSize/2)),
+	}
 }
 
 func laneCost(destination string) cost { return rowOf(laneRowMost + len(destination)) }

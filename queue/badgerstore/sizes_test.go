@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/sluice-webhooks/sluice/queue/queuetest"
 )
 
 // TestSmallDisk makes a store on a disk that is smaller than the usual reserve, and opens it again when the disk has grown.
@@ -70,4 +72,29 @@ func TestSizesOfEarlierVersions(t *testing.T) {
 		t.Errorf("sizes %+v, want %+v", got, earlierSizes)
 	}
 	mustClose(t, s)
+}
+
+// TestValueLogIsMappedOnce has much to write at once: no file of the value log becomes larger than what Badger has mapped of it.
+func TestValueLogIsMappedOnce(t *testing.T) {
+	t.Parallel()
+	d, clock := newFakeDisk(), queuetest.NewClock()
+	s := openOn(t, d, t.TempDir(), clock)
+	held := make(chan struct{})
+	d.held.Store(&held) // the applier asks before it writes
+	enqueue(t, s, "a", 100, 100<<10)
+	d.held.Store(nil)
+	close(held)
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	logs, err := filesIn(filepath.Join(s.dir, "db"), "*.vlog")
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	for _, path := range logs {
+		if info, err := os.Stat(path); err != nil || info.Size() > 2*s.o.ValueLogFileSize {
+			t.Errorf("%s: %v bytes, %v", path, info.Size(), err)
+		}
+	}
 }

@@ -43,7 +43,7 @@ func (t *transaction) empty() bool { return t.used.rows == 0 && len(t.lanes) == 
 func (t *transaction) takes(more cost) bool {
 	more.add(t.used)
 	more.add(t.later)
-	return more.rows < t.roomy.rows && more.bytes < t.roomy.bytes && (more.large < maxLarge || t.used.large == 0)
+	return more.rows < t.roomy.rows && more.bytes < t.roomy.bytes && (more.large < t.roomy.large || t.used.large == 0)
 }
 
 func (t *transaction) discard() { t.txn.Discard() }
