@@ -44,6 +44,7 @@ type Options struct {
 	format     uint64
 	migrations map[uint64]migration
 	patience   time.Duration // see closePatience
+	still      bool          // the database compacts nothing by itself
 	manual     bool          // nobody makes the rows about zones in the background
 }
 
@@ -106,6 +107,9 @@ func (o *Options) badger(dir string, log badger.Logger) badger.Options {
 		WithValueLogFileSize(o.ValueLogFileSize).WithValueThreshold(int64(o.ValueThreshold)).
 		WithNumCompactors(2).WithBaseTableSize(tableSize).WithCompactL0OnClose(false).WithBlockCacheSize(0).WithLogger(log)
 	b.TableSizeMultiplier = 1
+	if o.still {
+		b.NumCompactors = 0
+	}
 	if len(o.EncryptionKey) > 0 {
 		// Badger insists on caches with encryption, because decrypted blocks are expensive.
 		b = b.WithEncryptionKey(o.EncryptionKey).WithIndexCacheSize(32 << 20).WithBlockCacheSize(32 << 20)

@@ -68,11 +68,11 @@ func (s *Store) Maintain(ctx context.Context, now time.Time, r queue.Retention) 
 	if err := s.sweepMeta(ctx); err != nil {
 		return pruned, fmt.Errorf("maintain: %w", err)
 	}
-	if err := s.collect(ctx, pruned); err != nil {
-		return pruned, fmt.Errorf("maintain: %w", err)
-	}
 	if err := s.scrub(ctx); err != nil {
 		return pruned, fmt.Errorf("maintain: read tables: %w", err)
+	}
+	if err := s.collect(ctx, pruned); err != nil {
+		return pruned, fmt.Errorf("maintain: %w", err)
 	}
 	return pruned, nil
 }
