@@ -238,6 +238,9 @@ func (app *App) open(opened chan<- struct{}) {
 	if err := app.keepPrivacy(app.ctx, rt.store); err != nil {
 		app.logger.Error("what sources hide cannot be kept for after they are gone", zap.Error(err))
 	}
+	if err := app.keepForwards(app.ctx, rt.store); err != nil {
+		app.logger.Error("how forwards change events cannot be kept for after they are gone", zap.Error(err))
+	}
 	app.countUses(&rt.rollup.uses)
 	app.ready.Store(rt)
 }

@@ -40,20 +40,33 @@ func (d *Destination) Forward(ctx context.Context, try *delivery.Try) delivery.R
 	return result
 }
 
-// forwardOf says how events of a source are sent here. A source that is gone, or a replay from elsewhere, takes the destination's own format.
-func (d *Destination) forwardOf(source string) *Forward {
+// forwardOf says how events of a source are sent here.
+func (d *Destination) forwardOf(ctx context.Context, source string) (*Forward, error) {
 	if f, ok := d.forwardBy[source]; ok {
-		return f
+		return f, nil
 	}
-	return &Forward{destination: d}
+	f, err := d.former(ctx, source)
+	if err != nil {
+		return nil, fmt.Errorf("how source %s is forwarded: %w", source, err)
+	}
+	return f, nil
 }
 
 // orderKey is the order key of an event here; a replay to this destination takes it.
-func (d *Destination) orderKey(e *queue.Event) string { return d.forwardOf(e.Source).orderKey(e) }
+func (d *Destination) orderKey(e *queue.Event) string {
+	if f, ok := d.forwardBy[e.Source]; ok {
+		return f.orderKey(e)
+	}
+	return ""
+}
 
 // compose builds the message; if that fails, it is nil and the result says why.
 func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message, delivery.Result) {
-	e, f := try.Event, d.forwardOf(try.Event.Source)
+	e := try.Event
+	f, err := d.forwardOf(ctx, e.Source)
+	if err != nil {
+		return nil, delivery.Result{Class: delivery.ClassInternal, Error: err.Error(), Unreached: true}
+	}
 	format, untouched := cmp.Or(f.Format, d.Format), f.untouched()
 	if !untouched {
 		e = withPayload(e)
@@ -66,7 +79,6 @@ func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message,
 		}
 		payload, replaced = json, true
 	}
-	var err error
 	if f.Enrich != nil {
 		if payload, err = f.Enrich.request.apply(ctx, try.At, e, payload); err != nil {
 			return nil, delivery.Result{Class: classEnrich, Error: err.Error(), Permanent: errors.Is(err, errNotEnrichable), Unreached: true}
