@@ -134,3 +134,23 @@ func TestSignProviderMessageID(t *testing.T) {
 		t.Errorf("%v, with %v", err, got.header)
 	}
 }
+
+// TestSignProviderRewritten forwards to a path that the proxy rewrites, with a signature that covers the address.
+func TestSignProviderRewritten(t *testing.T) {
+	app := startApplication(t, nil)
+	g := startGateway(t, "", "webhook square {\n secret "+testSecret+"\n forward "+app.URL+"/hooks {\n sign provider own\n header +X-Added once\n"+
+		" proxy {\n rewrite /v2{http.request.uri.path}?by={webhook.provider}\n }\n }\n}")
+	p := provider(t, "square")
+	if resp, answer := g.sendSigned(p, testSecret, "/", stripeEvent, time.Now()); resp.StatusCode >= 300 {
+		t.Fatalf("%d %s", resp.StatusCode, answer)
+	}
+	got := app.await(t, 1)[0]
+	address, err := url.Parse(app.URL + got.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := &verifiers.Request{Method: http.MethodPost, URL: address, Header: got.header, Body: got.body, At: got.at}
+	if _, err := p.Verify(t.Context(), signed, []verifiers.Secret{verifiers.NewSecret([]byte("own"))}); err != nil || got.path != "/v2/hooks?by=square" || len(got.header["X-Added"]) != 1 {
+		t.Errorf("%v at %s with %v", err, got.path, got.header)
+	}
+}
