@@ -63,6 +63,25 @@ func TestBatchOfOneObject(t *testing.T) {
 	}
 }
 
+// TestBatchInheritsID checks that elements have the id that a scheme of one's own reads of them, and no id that all of them would share.
+func TestBatchInheritsID(t *testing.T) {
+	const hash = 64
+	for expr, length := range map[string]int{
+		"json:id": 1, "json:kind json:id": 3, "json:batch || json:id": 1, "json:batch": hash, "header:X-Batch": hash, "json:id || header:X-Batch": hash, "header:X-Batch json:id": 3,
+	} {
+		p, err := verifiers.Compile(&verifiers.Spec{ID: "own", Scheme: verifiers.SchemeNone, Event: verifiers.Event{ID: expr}, Batch: &verifiers.Batch{Elements: "items"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := postForm(`{"batch":"all","items":[{"id":"1","kind":"a"},{"id":"2","kind":"a"}]}`)
+		r.Header.Set("X-Batch", "h")
+		ids, err := p.Identify(r, true)
+		if err != nil || len(ids) != 2 || len(ids[0].EventID) != length || ids[0].EventID == ids[1].EventID || ids[0].DedupKey == ids[1].DedupKey {
+			t.Errorf("%s: %+v %v", expr, ids, err)
+		}
+	}
+}
+
 // TestFormSortedCoversAll checks that a signature over sorted fields does not vouch for parts of the body which fields do not show: what the sender signed
 // without them must not verify with them.
 func TestFormSortedCoversAll(t *testing.T) {

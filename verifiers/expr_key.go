@@ -56,6 +56,12 @@ func (t term) readsBody() bool {
 	return false
 }
 
+// readsElement tells whether e, whichever of its alternatives counts, reads the element of a batch and not only the request.
+func (e *Expr) readsElement() bool {
+	of := func(t term) bool { return t.source.place == placeJSON || t.source.place == placeBody }
+	return !slices.ContainsFunc(e.alternatives, func(terms []term) bool { return !slices.ContainsFunc(terms, of) })
+}
+
 // varies tells whether a term has other values for other requests; those that only a Provider has are empty for all.
 func (t term) varies() bool {
 	switch t.source.place {

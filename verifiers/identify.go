@@ -103,8 +103,11 @@ func (p *Provider) parseEvent(field string, e Event, dedupField, dedup string) (
 	return out, nil
 }
 
-// inherit takes from the request's expressions what the element's own leave open. Not the id: all elements would have the same.
+// inherit takes from the request's expressions what the element's own leave open; the id only if it reads the element, else all would have the same.
 func (e *eventExprs) inherit(from eventExprs) {
+	if e.id == nil && from.id != nil && from.id.readsElement() {
+		e.id = from.id
+	}
 	if e.kind == nil {
 		e.kind = from.kind
 	}
