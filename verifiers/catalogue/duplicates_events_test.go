@@ -140,6 +140,79 @@ var distinctEvents = []told{
 		form("CallSid=CA1&CallStatus=in-progress&Digits=1"), form("CallSid=CA1&CallStatus=in-progress&Digits=1"),
 		body(`[{"id":"1"}]`), body(`[{"id":"2"}]`),
 	}},
+	{"aiprise", []delivery{
+		body(`{"event_type":"VERIFICATION_SESSION_STARTED","verification_session_id":"1"}`), body(`{"event_type":"VERIFICATION_REQUEST_SUBMITTED","verification_session_id":"1"}`),
+		body(`{"event_type":"CASE_STATUS_UPDATE","verification_session_id":"1","verification_result":"APPROVED"}`),
+		body(`{"event_type":"CASE_STATUS_UPDATE","verification_session_id":"1","verification_result":"APPROVED"}`),
+	}},
+	{"incode", []delivery{
+		body(`{"interviewId":"1","onboardingStatus":"MANUAL_REVIEW_APPROVED"}`), body(`{"interviewId":"1","onboardingStatus":"MANUAL_REVIEW_REJECTED"}`),
+		body(`{"interviewId":"1","onboardingStatus":"MANUAL_REVIEW_APPROVED"}`),
+	}},
+	{"verifeye", []delivery{
+		body(`{"event":"VerificationCompleted","verificationSessionId":"1"}`), body(`{"event":"VerificationCompleted","verificationSessionId":"1"}`),
+	}},
+	{"jumio", []delivery{
+		body(`{"callbackSentAt":"1","workflowExecution":{"id":"1","status":"PROCESSED"}}`), body(`{"callbackSentAt":"2","workflowExecution":{"id":"1","status":"PROCESSED"}}`),
+		form("jumioIdScanReference=1&verificationStatus=a&callbackDate=1"), form("jumioIdScanReference=1&verificationStatus=a&callbackDate=2"),
+	}},
+	{"flutterwave", []delivery{
+		body(`{"event":"subscription.cancelled","data":{"status":"deactivated","customer":{"email":"a"}}}`),
+		body(`{"event":"subscription.cancelled","data":{"status":"deactivated","customer":{"email":"b"}}}`),
+		body(`{"event":"subscription.cancelled","data":{"status":"deactivated","customer":{"email":"a"}}}`),
+	}},
+	{"flutterwave_v4", []delivery{body(`{"webhook_id":"1","timestamp":1}`), body(`{"webhook_id":"1","timestamp":2}`)}},
+	{"discourse", []delivery{
+		body(`{"ping":"OK"}`), body(`{"ping":"OK"}`),
+		body(`{"user":{"id":1}}`).with("X-Discourse-Event", "user_logged_out"), body(`{"user":{"id":1}}`).with("X-Discourse-Event", "user_logged_out"),
+	}},
+	{"bigcommerce", []delivery{
+		body(`{"scope":"store/product/updated","data":{"id":1},"hash":"h","created_at":1}`), body(`{"scope":"store/product/updated","data":{"id":1},"hash":"h","created_at":2}`),
+	}},
+	{"grafana", []delivery{body(`{"groupKey":"g","status":"firing","alerts":[]}`), body(`{"groupKey":"g","status":"firing","alerts":[]}`)}},
+	{"ably", []delivery{
+		body(`{"items":[{"webhookId":"1","serial":"s","name":"n","data":{"channelId":"1"}},{"webhookId":"1","serial":"s","name":"n","data":{"channelId":"2"}}]}`),
+		body(`{"items":[{"webhookId":"2","name":"channel.opened"},{"webhookId":"2","name":"channel.opened"}]}`),
+	}},
+	{"keap", []delivery{body(`{"event_key":"contact.edit","object_keys":[{"id":1}]}`), body(`{"event_key":"contact.edit","object_keys":[{"id":1}]}`)}},
+	{"trello", []delivery{body(`{"action":{"id":"1"},"model":{"id":"card"}}`), body(`{"action":{"id":"1"},"model":{"id":"board"}}`)}},
+	{"slack", []delivery{
+		form(`payload={"type":"block_suggestion","value":"a"}`), form(`payload={"type":"block_suggestion","value":"a"}`),
+	}},
+	{"ghost", []delivery{
+		body(`{"event":"site.changed"}`).with("X-Ghost-Signature", "sha256=00, t=1"), body(`{"event":"site.changed"}`).with("X-Ghost-Signature", "sha256=01, t=2"),
+	}},
+	{"shopify", []delivery{
+		body(`{"id":1}`).with("X-Shopify-Event-Id", "e").with("X-Shopify-Topic", "products/update"),
+		body(`{"id":2}`).with("X-Shopify-Event-Id", "e").with("X-Shopify-Topic", "products/update"),
+		body(`{"id":3}`).with("X-Shopify-Topic", "products/update"), body(`{"id":4}`).with("X-Shopify-Topic", "products/update"),
+	}},
+	{"asana", []delivery{body(`{"events":[]}`), body(`{"events":[]}`)}},
+	{"castle", []delivery{body(`{"type":"$user.updated","created_at":"1","data":{"user_id":"1"}}`), body(`{"type":"$user.updated","created_at":"1","data":{"user_id":"2"}}`)}},
+	{"cashfree_secure_id", []delivery{
+		body(`{"event_type":"e","event_time":"1","data":{"user_id":"1"}}`), body(`{"event_type":"e","event_time":"1","data":{"user_id":"2"}}`),
+	}},
+	{"datadog", []delivery{body(`{"alert_transition":"Triggered","body":"a"}`), body(`{"alert_transition":"Triggered","body":"b"}`)}},
+	{"docker_hub", []delivery{
+		body(`{"callback_url":"1","push_data":{"pushed_at":1,"tag":"latest"},"repository":{"repo_name":"a"}}`),
+		body(`{"callback_url":"2","push_data":{"pushed_at":1,"tag":"latest"},"repository":{"repo_name":"a"}}`),
+	}},
+	{"elevenlabs", []delivery{body(`{"type":"t","event_timestamp":1,"data":{"a":1}}`), body(`{"type":"t","event_timestamp":1,"data":{"a":2}}`)}},
+	{"google_chat", []delivery{body(`{"type":"WIDGET_UPDATED","space":{"name":"s"}}`), body(`{"type":"WIDGET_UPDATED","space":{"name":"s"}}`)}},
+	{"google_chat_project_number", []delivery{body(`{"type":"WIDGET_UPDATED","space":{"name":"s"}}`), body(`{"type":"WIDGET_UPDATED","space":{"name":"s"}}`)}},
+	{"mercadopago", []delivery{body(`{"topic":"merchant_order","resource":"r"}`), body(`{"topic":"merchant_order","resource":"r"}`)}},
+	{"merge", []delivery{body(`{"hook":{"event":"relink_needed"},"data":{"id":"1"}}`), body(`{"hook":{"event":"relink_needed"},"data":{"id":"1"}}`)}},
+	{"mixpanel", []delivery{body(`{"action":"add_members","parameters":{"members":[]}}`), body(`{"action":"add_members","parameters":{"members":[]}}`)}},
+	{"mongodb_atlas", []delivery{
+		body(`{"id":"1","status":"OPEN","updated":"1","lastNotified":"1"}`), body(`{"id":"1","status":"OPEN","updated":"1","lastNotified":"2"}`),
+	}},
+	{"new_relic", []delivery{body(`{"id":"1","state":"ACTIVATED","trigger":"STATE_CHANGE"}`), body(`{"id":"1","state":"ACTIVATED","trigger":"STATE_CHANGE"}`)}},
+	{"onfleet", []delivery{body(`{"triggerId":8,"time":1,"data":{"a":1}}`), body(`{"triggerId":8,"time":1,"data":{"a":2}}`)}},
+	{"planetscale", []delivery{body(`{"event":"branch.ready","timestamp":1,"database":"a"}`), body(`{"event":"branch.ready","timestamp":1,"database":"b"}`)}},
+	{"shipengine", []delivery{body(`{"resource_type":"API_BATCH","resource_url":"u"}`), body(`{"resource_type":"API_BATCH","resource_url":"u"}`)}},
+	{"sumsub", []delivery{
+		body(`{"applicantId":"1","type":"applicantReviewed","reviewResult":{"reviewAnswer":"RED"}}`), body(`{"applicantId":"1","type":"applicantReviewed","reviewResult":{"reviewAnswer":"GREEN"}}`),
+	}},
 	// A path that fans out over elements none of which have it is no id.
 	{"linkedin", []delivery{body(`{"notifications":[{"action":"LIKE"}]}`), body(`{"notifications":[{"action":"SHARE"}]}`)}},
 }

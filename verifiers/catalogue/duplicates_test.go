@@ -44,6 +44,12 @@ func (d delivery) keys(t *testing.T, id string) []string {
 	if spec.Dedup.Off {
 		return []string{""}
 	}
+	spec.Values = map[string]string{}
+	for _, p := range spec.Params {
+		if p.Required {
+			spec.Values[p.Name] = "1"
+		}
+	}
 	r := &verifiers.Request{
 		Method: http.MethodPost, URL: &url.URL{Scheme: "https", Host: "hooks.example.com", Path: "/", RawQuery: d.query}, Header: http.Header{},
 		Body: []byte(d.body), At: time.Unix(1700000000, 0),
@@ -116,4 +122,18 @@ var retriedEvents = []told{
 		form("MessageSid=SM1&MessageStatus=sent").with("I-Twilio-Idempotency-Token", "t"), form("MessageSid=SM1&MessageStatus=sent").with("I-Twilio-Idempotency-Token", "t"),
 	}},
 	{"twilio", []delivery{form("RecordingSid=RE1&RecordingStatus=completed"), form("RecordingSid=RE1&RecordingStatus=completed")}},
+	{"jumio", []delivery{
+		body(`{"callbackSentAt":"1","workflowExecution":{"id":"1","status":"PROCESSED"}}`), body(`{"callbackSentAt":"1","workflowExecution":{"id":"1","status":"PROCESSED"}}`),
+	}},
+	{"discourse", []delivery{
+		body(`{"post":{"id":1,"updated_at":"1"}}`).with("X-Discourse-Event", "post_edited").with("X-Discourse-Event-Id", "1"),
+		body(`{"post":{"id":1,"updated_at":"1"}}`).with("X-Discourse-Event", "post_edited").with("X-Discourse-Event-Id", "2"),
+	}},
+	{"ably", []delivery{body(`{"items":[{"serial":"s"}]}`), body(`{"items":[{"serial":"s"} ]}`)}},
+	{"trello", []delivery{body(`{"action":{"id":"1"},"model":{"id":"1"}}`), body(`{"action":{"id":"1"},"model":{"id":"1","name":"renamed"}}`)}},
+	{"slack", []delivery{body(`{"event_id":"1"}`).with("X-Slack-Retry-Num", "1"), body(`{"event_id":"1"}`).with("X-Slack-Retry-Num", "2")}},
+	{"ghost", []delivery{
+		body(`{"event":"site.changed"}`).with("X-Ghost-Signature", "sha256=00, t=1"), body(`{"event":"site.changed"}`).with("X-Ghost-Signature", "sha256=00, t=1"),
+	}},
+	{"sumsub", []delivery{body(`{"applicantId":"1","type":"t","createdAtMs":"1","correlationId":"1"}`), body(`{"applicantId":"1","type":"t","createdAtMs":"1","correlationId":"2"}`)}},
 }
