@@ -33,7 +33,7 @@ func (p *Provider) parseTemplate(field, text string) (*Template, error) {
 	if err != nil {
 		return nil, fieldError(field, "%w", err)
 	}
-	t.params(func(name string) {
+	t.each(placeParam, func(name string) {
 		if !p.declares(name) {
 			err = fieldError(field, "param %q is not declared in params", name)
 		}

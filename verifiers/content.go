@@ -181,7 +181,11 @@ var urlVariants = map[string]func(u url.URL) string{
 	},
 	"delimiters_decoded": func(u url.URL) string { return decodeDelimiters.Replace(u.String()) },
 	"decoded":            func(u url.URL) string { s, err := url.PathUnescape(u.String()); return onlyIf(err == nil, s) },
-	"encoded":            func(u url.URL) string { u.RawQuery = u.Query().Encode(); return u.String() },
+	"encoded": func(u url.URL) string {
+		query, err := url.ParseQuery(u.RawQuery)
+		u.RawQuery = query.Encode()
+		return onlyIf(err == nil, u.String()) // not without what cannot be read: it would pass as signed
+	},
 	"no_query": func(u url.URL) string {
 		u.RawQuery, u.ForceQuery = "", false
 		return u.String()

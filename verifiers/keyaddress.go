@@ -20,7 +20,7 @@ func (s *keySource) checkFixed() error {
 	defer a.release()
 	text := s.url.string(a)
 	field := "key_source.url"
-	s.url.params(func(name string) { field = "values." + name })
+	s.url.each(placeParam, func(name string) { field = "values." + name })
 	if err := checkKeyAddress(text); err != nil {
 		return fieldError(field, "%w", err)
 	}
@@ -54,7 +54,7 @@ func (s *Spec) keyAddressParam() string {
 		return ""
 	}
 	missing := ""
-	t.params(func(name string) {
+	t.each(placeParam, func(name string) {
 		for _, p := range s.Params {
 			if p.Name == name && !p.Required && p.Default == "" && s.Values[name] == "" {
 				missing = name

@@ -23,9 +23,12 @@ func (p *Provider) picksSigned(a *attempt) bool {
 	return token && (p.sig.place == placeJSON || p.sig.place == placeForm || slices.ContainsFunc(p.content, (*Template).picks))
 }
 
-// checkRepeated refuses a body that has a name twice where values are picked out of it: the signature vouches for the first of the two, and most applications read
+// checkRepeated refuses a body or a query that has a name twice where values are picked out of it: the signature vouches for the first of the two, and most applications read
 // the last. Where ValidJSON cannot read the body or a field, nobody knows what others read there, so that is refused too.
 func (p *Provider) checkRepeated(a *attempt) error {
+	if a.content != nil && a.content.repeatsParameter(a.r.URL) {
+		return fmt.Errorf("%w: the query has a parameter twice, or what readers differ about, and the signature covers only values out of it", ErrMismatch)
+	}
 	if !p.picksSigned(a) {
 		return nil
 	}
@@ -41,6 +44,17 @@ func (p *Provider) checkRepeated(a *attempt) error {
 		return nil
 	}
 	return fmt.Errorf("%w: the body has a name twice, or JSON in a field that readers differ about, and the signature covers only values out of it", ErrMismatch)
+}
+
+// repeatsParameter tells whether a parameter that t picks out of a query occurs several times there, or others may read what is not read here.
+func (t *Template) repeatsParameter(u *url.URL) bool {
+	if u == nil || !t.uses(placeQuery) || slices.ContainsFunc(queryPlaces, t.uses) {
+		return false
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	repeated := err != nil
+	t.each(placeQuery, func(name string) { repeated = repeated || len(query[name]) > 1 })
+	return repeated
 }
 
 // readsForm tells whether values are picked out of fields, and whether out of JSON in them.

@@ -78,3 +78,51 @@ func TestPickedValues(t *testing.T) {
 		}
 	}
 }
+
+// TestSignedQuery signs a query and then adds to it what the signature does not cover.
+func TestSignedQuery(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec      verifiers.Spec
+		signed    string
+		good, bad []string
+	}{
+		"values": {
+			spec: verifiers.Spec{Signed: []string{"{query.id}"}}, signed: "id=5",
+			good: []string{"note=n&id=5", "note=n&note=m&id=5"}, bad: []string{"id=5&id=6", "id=5&id=%zz", "id=5&a;id=6"},
+		},
+		"a section": {
+			spec: verifiers.Spec{Signed: []string{"{?query.id}id:{query.id};{/}{body}"}}, signed: "id=5",
+			good: []string{"id=5&note=n"}, bad: []string{"id=5&id=6"},
+		},
+		"sorted":   {spec: verifiers.Spec{Signed: []string{"{query_sorted}"}}, signed: "a=1&b=2", good: []string{"b=2&a=1"}, bad: []string{"a=1&b=2&b=%zz", "a=1&b=2&c;d"}},
+		"escaped":  {spec: verifiers.Spec{Signed: []string{"{query_encoded}"}}, signed: "a=1&b=2", good: []string{"b=2&a=1"}, bad: []string{"a=1&b=2&b=%zz"}},
+		"variants": {spec: verifiers.Spec{Signed: []string{"{url}"}, URLVariants: []string{"encoded"}}, signed: "a=1&b=2", good: []string{"b=2&a=1"}, bad: []string{"a=1&b=2&b=%zz"}},
+	} {
+		c.spec.ID, c.spec.Scheme, c.spec.Signature = "query", verifiers.SchemeHMAC, verifiers.Signature{Names: []string{"X-Sig"}}
+		p, err := verifiers.Compile(&c.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := verifiers.NewSecret([]byte("of the signer"))
+		r := sample(`{}`)
+		r.URL.RawQuery = c.signed
+		if err := p.Sign(r, secret, "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		verify := func(query string) error {
+			r.URL.RawQuery = query
+			_, err := p.Verify(context.Background(), r, []verifiers.Secret{secret})
+			return err
+		}
+		for _, query := range c.good {
+			if err := verify(query); err != nil {
+				t.Errorf("%s: %s: %v", name, query, err)
+			}
+		}
+		for _, query := range c.bad {
+			if err := verify(query); !errors.Is(err, verifiers.ErrMismatch) {
+				t.Errorf("%s: %s: %v", name, query, err)
+			}
+		}
+	}
+}

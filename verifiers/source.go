@@ -2,6 +2,7 @@ package verifiers
 
 import (
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -174,10 +175,15 @@ func (s source) urlValue(a *attempt) string {
 		return u.Host
 	case placeLastPath:
 		return u.Path[strings.LastIndexByte(u.Path, '/')+1:]
-	case placeQuerySorted:
-		return querySorted(a.queryValues())
-	case placeQueryEncoded:
-		return a.queryValues().Encode()
+	case placeQuerySorted, placeQueryEncoded:
+		query, err := url.ParseQuery(u.RawQuery)
+		if err != nil {
+			return u.RawQuery // which nobody signs so: what the parameters do not show must not pass as signed
+		}
+		if s.place == placeQuerySorted {
+			return querySorted(query)
+		}
+		return query.Encode()
 	case placeCanonical:
 		return canonicalRequest(a.r.Method, u)
 	default:

@@ -167,16 +167,16 @@ func (t *Template) reads(s source) bool {
 	})
 }
 
-// params calls f for each param that is read.
-func (t *Template) params(f func(name string)) {
+// each calls f for each name that is read from place p.
+func (t *Template) each(p place, f func(name string)) {
 	for _, part := range t.parts {
 		for _, s := range part.sources {
-			if s.place == placeParam {
+			if s.place == p {
 				f(s.name)
 			}
 		}
 		if part.section != nil {
-			part.section.params(f)
+			part.section.each(p, f)
 		}
 	}
 }
