@@ -3,6 +3,7 @@ package verifiers_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -123,6 +124,34 @@ func TestSignedQuery(t *testing.T) {
 			if err := verify(query); !errors.Is(err, verifiers.ErrMismatch) {
 				t.Errorf("%s: %s: %v", name, query, err)
 			}
+		}
+	}
+}
+
+// TestAddressAsBody takes the signature of an address, of CryptAPI's GET, for a POST: with the address as the body, or with the end of it.
+func TestAddressAsBody(t *testing.T) {
+	p, err := verifiers.Compile(lookup(t, "cryptapi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := []verifiers.Secret{verifiers.NewSecret([]byte(privatePEM(t, mustRSA(t))))}
+	r := sample("")
+	r.Method, r.URL.RawQuery = http.MethodGet, "uuid=1&value_coin=5&pending=1"
+	if err := p.Sign(r, secrets[0], "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	verify := func(method, query, body string) error {
+		r.Method, r.URL.RawQuery, r.Body = method, query, []byte(body)
+		_, err := p.Verify(context.Background(), r, secrets)
+		return err
+	}
+	address := r.URL.String()
+	if err := verify(http.MethodGet, "uuid=1&value_coin=5&pending=1", ""); err != nil {
+		t.Error(err)
+	}
+	for query, body := range map[string]string{"": address, "uuid=1&value_coin=5": "&pending=1", "uuid=1&value_coin=5&pending=1": "pending=0"} {
+		if err := verify(http.MethodPost, query, body); !errors.Is(err, verifiers.ErrMismatch) {
+			t.Errorf("%q with the body %q: %v", query, body, err)
 		}
 	}
 }
