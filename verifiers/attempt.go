@@ -2,6 +2,8 @@ package verifiers
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -16,9 +18,10 @@ type attempt struct {
 	p *Provider // nil when an expression is evaluated on its own
 	r *Request
 
-	body    []byte // as signed: the request's own or a variant of it
-	element []byte // the element of a batch that json: reads; nil outside of a batch
-	url     string // variant of the address; empty: the request's own
+	body    []byte           // as signed: the request's own or a variant of it
+	element []byte           // the element of a batch that json: reads; nil outside of a batch
+	shared  map[*term]string // of terms that read none of the element: the same for each
+	url     string           // variant of the address; empty: the request's own
 
 	id        string    // message id
 	at        time.Time // time of signing
@@ -54,6 +57,16 @@ func (a *attempt) release() {
 	clear(a.scratch[:cap(a.scratch)])
 	*a = attempt{sigs: a.sigs[:0], scratch: a.scratch[:0], sum: a.sum[:0], encoded: a.encoded[:0]}
 	attempts.Put(a)
+}
+
+// bodyHash is the SHA-256, in hex, of the body or, of a batch, of the element.
+func (a *attempt) bodyHash() string {
+	body := a.body
+	if a.element != nil {
+		body = a.element
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
 }
 
 // header returns the first value of a header under its canonical name.

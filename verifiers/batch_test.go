@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,5 +153,23 @@ func TestQueryEncoded(t *testing.T) {
 	}
 	if got := r.Header.Get("X-Sig"); got != want.Header.Get("X-Sig") {
 		t.Errorf("signed as %s, expected that of %q", got, want.Body)
+	}
+}
+
+// TestBatchCost takes a large batch apart by ids that read the element's body and the whole request. What each element costs does not grow with the batch.
+func TestBatchCost(t *testing.T) {
+	const elements = 2000
+	p := batchProvider(t, verifiers.Batch{Elements: "items", Event: verifiers.Event{ID: "raw>json:at json:id body", Type: "json:type"}})
+	element := `{"id":"1","type":"` + strings.Repeat("a", 500) + `"}`
+	r := postForm(`{"at":1,"items":[` + strings.Repeat(element+",", elements-1) + element + `]}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	ids, err := p.Identify(r, true)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(ids) != elements || !strings.HasPrefix(ids[elements-1].EventID, "1|1|") {
+		t.Fatalf("%d elements: %v", len(ids), err)
+	}
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 50*uint64(len(r.Body)) {
+		t.Errorf("%d bytes were allocated for a body of %d", allocated, len(r.Body))
 	}
 }

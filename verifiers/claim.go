@@ -1,10 +1,6 @@
 package verifiers
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"slices"
-)
+import "slices"
 
 // dedupKey is the key of an event: the one that is laid down, else its id.
 func (p *Provider) dedupKey(a *attempt, e *eventExprs, id string) string {
@@ -23,12 +19,7 @@ func (p *Provider) idKey(a *attempt, id *Expr, value string) string {
 	if !p.bindsBody() || !p.readsUnsigned(a, id) {
 		return value
 	}
-	body := a.r.Body
-	if a.element != nil {
-		body = a.element
-	}
-	sum := sha256.Sum256(body)
-	return bounded(value + "|" + hex.EncodeToString(sum[:]))
+	return bounded(value + "|" + a.bodyHash())
 }
 
 // bindsBody tells whether a signature belongs to one body, which the provider's retries repeat. Who has a token may send any body; one that says when it was sent

@@ -1,7 +1,6 @@
 package verifiers
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strings"
 )
@@ -151,7 +150,8 @@ func evalTerms(terms []term, a *attempt) string {
 	}
 	var b strings.Builder
 	found := false
-	for i, t := range terms {
+	for i := range terms {
+		t := &terms[i]
 		v := t.value(a)
 		if v != "" && t.source.place != placeLiteral && t.source.place != placeSource {
 			found = true
@@ -170,13 +170,28 @@ func evalTerms(terms []term, a *attempt) string {
 
 var compositeEscaper = strings.NewReplacer(`\`, `\\`, `|`, `\|`)
 
+// value is what the term reads. What all elements of a batch share is read once, for it may be the whole of a large body.
 func (t *term) value(a *attempt) string {
-	v := t.source.value(a)
-	if t.source.place == placeBody {
-		if a.element != nil {
-			v = string(a.element)
+	if a.element == nil || t.source.place == placeJSON || t.source.place == placeBody {
+		return t.read(a)
+	}
+	v, ok := a.shared[t]
+	if !ok {
+		v = t.read(a)
+		if a.shared == nil {
+			a.shared = make(map[*term]string)
 		}
-		v = hex.EncodeToString(digest(hashes["sha256"].New, v))
+		a.shared[t] = v
+	}
+	return v
+}
+
+func (t *term) read(a *attempt) string {
+	var v string
+	if t.source.place == placeBody {
+		v = a.bodyHash()
+	} else {
+		v = t.source.value(a)
 	}
 	if v == "" {
 		return "" // a hash of what is not there would pass for a value

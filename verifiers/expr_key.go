@@ -15,8 +15,7 @@ func (e Expr) EventKey(r *Request) EventKey {
 	defer a.release()
 	for _, terms := range e.alternatives {
 		if v := evalTerms(terms, a); v != "" {
-			missing := func(t term) bool { return t.value(a) == "" }
-			return EventKey{Value: v, Whole: len(terms) == 1 || !slices.ContainsFunc(terms, missing), OfBody: slices.ContainsFunc(terms, term.readsBody)}
+			return EventKey{Value: v, Whole: len(terms) == 1 || allValues(terms, a), OfBody: slices.ContainsFunc(terms, term.readsBody)}
 		}
 	}
 	return EventKey{}
@@ -24,13 +23,21 @@ func (e Expr) EventKey(r *Request) EventKey {
 
 // evalWhole is eval, but a composite counts only if each of its places has a value.
 func (e *Expr) evalWhole(a *attempt) string {
-	missing := func(t term) bool { return t.value(a) == "" }
 	for _, terms := range e.alternatives {
-		if !slices.ContainsFunc(terms, missing) {
+		if allValues(terms, a) {
 			return evalTerms(terms, a)
 		}
 	}
 	return ""
+}
+
+func allValues(terms []term, a *attempt) bool {
+	for i := range terms {
+		if terms[i].value(a) == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // With returns the key's value with another value, in a form that no expression makes of two others.

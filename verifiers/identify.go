@@ -187,12 +187,7 @@ func (e *eventExprs) identity(a *attempt) Identity {
 		EventID: bounded(e.id.eval(a)), Type: bounded(e.kind.eval(a)), Subject: bounded(e.subject.eval(a)),
 	}
 	if id.EventID == "" {
-		body := a.r.Body
-		if a.element != nil {
-			body = a.element
-		}
-		sum := sha256.Sum256(body)
-		id.EventID = hex.EncodeToString(sum[:])
+		id.EventID = a.bodyHash()
 	}
 	id.DedupKey = a.p.dedupKey(a, e, id.EventID)
 	if id.Type == "" {
