@@ -100,6 +100,7 @@ var distinctEvents = []told{
 	}},
 	{"fillout", []delivery{
 		body(`{"submission":{"submissionId":"1","lastUpdatedAt":"1"}}`), body(`{"submission":{"submissionId":"1","lastUpdatedAt":"2"}}`),
+		body(`{"submission":{"submissionId":"1","questions":[1]}}`), body(`{"submission":{"submissionId":"1","questions":[2]}}`),
 	}},
 	{"gitlab", []delivery{
 		body(`{"object_kind":"push"}`).with("X-Gitlab-Event-UUID", "1"), body(`{"object_kind":"merge_request"}`).with("X-Gitlab-Event-UUID", "1"),
@@ -187,6 +188,8 @@ var distinctEvents = []told{
 		body(`{"id":2}`).with("X-Shopify-Event-Id", "e").with("X-Shopify-Topic", "products/update"),
 		body(`{"id":3}`).with("X-Shopify-Topic", "products/update"), body(`{"id":4}`).with("X-Shopify-Topic", "products/update"),
 	}},
+	{"affirm", []delivery{body(`{"event":"opened","checkout_token":"a"}`), body(`{"event":"opened","checkout_token":"b"}`)}},
+	{"cryptapi", []delivery{{query: "pending=0&payment_id=1"}, {query: "pending=0&payment_id=2"}}},
 	{"asana", []delivery{body(`{"events":[]}`), body(`{"events":[]}`)}},
 	{"castle", []delivery{body(`{"type":"$user.updated","created_at":"1","data":{"user_id":"1"}}`), body(`{"type":"$user.updated","created_at":"1","data":{"user_id":"2"}}`)}},
 	{"cashfree_secure_id", []delivery{
