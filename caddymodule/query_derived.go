@@ -125,11 +125,26 @@ func (p *privacy) hides(expr verifiers.Expr, redacted bool, of reading) bool {
 		case "json":
 			return redacted && p.Redact || p.hidesPath(splitPath(at.Name), of)
 		case "form":
-			return redacted && p.Redact || slices.ContainsFunc(p.Mask, func(mask string) bool { return mask == at.Name || mask == "*" })
+			return redacted && p.Redact || p.hidesField(at)
 		case "raw", "form_sorted":
 			return redacted && p.Redact || len(p.Mask) > 0
 		}
 		return false // not of the payload, or its hash
+	})
+}
+
+// hidesField tells whether what is read of a form's field may hold something that is masked.
+func (p *privacy) hidesField(at verifiers.Place) bool {
+	function, _, _ := strings.Cut(at.Funcs, ">")
+	path, isJSON := strings.CutPrefix(function, "json:")
+	var within []string // nothing: all of the field
+	if isJSON {
+		within = splitPath(path)
+	}
+	return slices.ContainsFunc(p.requestMasks(), func(mask string) bool {
+		split := splitPath(mask)
+		rest, whole := pathsInto([][]string{split}, at.Name, 0, false)
+		return whole || mask == at.Name || len(rest) > 0 && pathsMeet(rest[0], within) || isJSON && pathsMeet(split, within)
 	})
 }
 

@@ -32,7 +32,8 @@ func TestPrivacyHidesExpressions(t *testing.T) {
 	masks, redacts, open := &privacy{privacyRules: privacyRules{Mask: []string{"data.email"}}}, &privacy{privacyRules: privacyRules{Redact: true}}, new(privacy)
 	for text, want := range map[string][2]bool{ // masked, redacted
 		"json:data.email": {true, true}, "json:data.email>sha256": {true, true}, "json:id || json:data": {true, true}, "json:id": {false, true}, "header:X-Id": {false, false},
-		"form:data.email": {true, true}, "form:x": {false, true}, "raw>xml:a": {true, true}, "body": {false, false}, "literal:x json:data.email": {true, true}, "url": {false, false},
+		"form:data.email": {true, true}, "form:x": {false, true}, "form:data>json:email": {true, true}, "form:data>json:id": {false, true}, "form:data": {true, true},
+		"form:payload>json:data.email": {true, true}, "form:payload>json:data.id>lower": {false, true}, "form:data>json:#(a>1).id": {true, true}, "form:data[email]": {false, true}, "raw>xml:a": {true, true}, "body": {false, false}, "literal:x json:data.email": {true, true}, "url": {false, false},
 	} {
 		expr, err := verifiers.ParseExpr(text)
 		if err != nil {

@@ -30,9 +30,12 @@ func elementsPath(b *verifiers.Batch) []string {
 		return append(plainPath(b.Elements), "#")
 	}
 	expr, err := verifiers.ParseExpr(b.From)
-	if places := expr.Places(); err == nil && len(places) == 1 { // a text with the elements in it, which is masked as a whole or not at all
+	if places := expr.Places(); err == nil && len(places) == 1 { // a text with the elements in it; one that is not a form's field is masked as a whole or not at all
 		switch places[0].Kind {
 		case "form":
+			if places[0].Funcs == "" {
+				return append([]string{places[0].Name}, elementsPath(&verifiers.Batch{Elements: b.Elements})...)
+			}
 			return []string{places[0].Name, anywhere}
 		case "json":
 			return append(plainPath(places[0].Name), anywhere)

@@ -28,19 +28,22 @@ func maskPayload(body []byte, contentType string, paths []string) ([]byte, bool,
 	if len(paths) == 0 || len(bytes.TrimSpace(body)) == 0 {
 		return body, false, nil
 	}
+	split := make([][]string, len(paths))
+	for i, p := range paths {
+		split[i] = splitPath(p)
+	}
 	if verifiers.ValidJSON(body) {
-		split := make([][]string, len(paths))
-		for i, p := range paths {
-			split[i] = splitPath(p)
-		}
 		out, hit := maskJSON(gjson.ParseBytes(body), split, maxMaskDepth)
 		if !hit {
 			return body, false, nil
 		}
 		return out, true, nil
 	}
-	if strings.HasPrefix(contentType, "application/x-www-form-urlencoded") {
-		return maskForm(body, paths)
+	if strings.HasPrefix(contentType, formType) {
+		for _, p := range paths {
+			split = append(split, []string{p}) // a field may have a dot in its name
+		}
+		return maskForm(body, split)
 	}
 	return nil, false, errCannotMask
 }
@@ -139,20 +142,40 @@ func pathsInto(paths [][]string, key string, index int, isArray bool) (rest [][]
 	return rest, false
 }
 
-// maskForm replaces the values of form fields whose name is one of the paths.
-func maskForm(body []byte, paths []string) ([]byte, bool, error) {
+// maskForm replaces what the paths lead to: values of fields, and what is in them where they are JSON. A path that leaves out the field's name is followed within
+// each field: the same provider may send the same payload as JSON or as a field of a form.
+func maskForm(body []byte, paths [][]string) ([]byte, bool, error) {
 	fields, hit := strings.Split(string(body), "&"), false
 	for i, field := range fields {
-		name, _, _ := strings.Cut(field, "=")
+		name, value, _ := strings.Cut(field, "=")
 		plain, err := url.QueryUnescape(name)
 		if err != nil {
 			return nil, false, errCannotMask
 		}
-		for _, path := range paths {
-			if plain == path || path == "*" {
-				fields[i], hit = name+"="+maskText, true
-			}
+		rest, found := pathsInto(paths, plain, 0, false)
+		masked := maskText
+		if !found {
+			masked, found = maskField(value, slices.Concat(rest, paths))
+		}
+		if found {
+			fields[i], hit = name+"="+masked, true
 		}
 	}
 	return []byte(strings.Join(fields, "&")), hit, nil
+}
+
+// maskField replaces what the paths lead to in a field's value, if that is JSON. What only looks like it is replaced as a whole.
+func maskField(value string, paths [][]string) (string, bool) {
+	plain, err := url.QueryUnescape(value)
+	if err != nil {
+		return maskText, true
+	}
+	switch start := strings.TrimLeft(plain, " \t\r\n\ufeff"); {
+	case !strings.HasPrefix(start, "{") && !strings.HasPrefix(start, "["):
+		return value, false
+	case !verifiers.ValidJSON([]byte(plain)):
+		return maskText, true
+	}
+	out, hit := maskJSON(gjson.Parse(plain), paths, maxMaskDepth)
+	return url.QueryEscape(string(out)), hit
 }

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,8 @@ func TestMaskPayload(t *testing.T) {
 		"as deep as it looks": {nested(31, `{"a":1}`), "", []string{"a"}, nested(31, `{"a":"***"}`), true},
 		"too deep to look":    {nested(32, `{"b":1},2`), "", []string{"a"}, nested(32, `"***",2`), true},
 		"form":                {"a=1&b=2&%61=3", form, []string{"a"}, "a=***&b=2&%61=***", true},
+		"every form field":    {"a=1&b=2", form, []string{"#"}, "a=***&b=***", true},
+		"name of two words":   {"a.b=1&a%5Bc%5D=2&d=3", form, []string{"a.b", "a[c]"}, "a.b=***&a%5Bc%5D=***&d=3", true},
 	} {
 		got, hit, err := maskPayload([]byte(c.body), c.contentType, c.paths)
 		if err != nil || string(got) != c.want || hit != c.hit {
@@ -51,6 +54,46 @@ func TestMaskPayload(t *testing.T) {
 		if got, _, err := maskPayload([]byte(c[0]), c[1], []string{"a"}); !errors.Is(err, errCannotMask) || got != nil {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
+	}
+}
+
+// TestMaskJSONInForms looks into fields of forms whose value is JSON, as GitHub and Slack send them.
+func TestMaskJSONInForms(t *testing.T) {
+	const payload = `{"sender":{"login":"octo cat","email":"a+b@example.com"},"list":[{"n":1},{"n":2}]}`
+	for name, c := range map[string]struct {
+		payload string
+		paths   []string
+		want    string // of the payload; the other field, b=100, stays
+		hit     bool
+	}{
+		"by the field's name":  {payload, []string{"payload.sender.email"}, `{"sender":{"login":"octo cat","email":"***"},"list":[{"n":1},{"n":2}]}`, true},
+		"without it":           {payload, []string{"sender.email"}, `{"sender":{"login":"octo cat","email":"***"},"list":[{"n":1},{"n":2}]}`, true},
+		"any field":            {payload, []string{"*.list.#.n"}, `{"sender":{"login":"octo cat","email":"a+b@example.com"},"list":[{"n":"***"},{"n":"***"}]}`, true},
+		"through a list":       {payload, []string{"payload.list.n"}, `{"sender":{"login":"octo cat","email":"a+b@example.com"},"list":[{"n":"***"},{"n":"***"}]}`, true},
+		"all of it":            {payload, []string{"payload"}, "***", true},
+		"nothing there":        {payload, []string{"payload.email", "other.sender"}, payload, false},
+		"blanks around":        {" [{\"a\":1}]\n", []string{"a"}, `[{"a":"***"}]`, true},
+		"no JSON":              {"text {", []string{"payload.a"}, "text {", false},
+		"broken JSON":          {`{"a":1`, []string{"z"}, "***", true},
+		"byte order mark":      {"\ufeff" + `{"a":1}`, []string{"a"}, "***", true},
+		"nested too deep":      {nested(600, "1"), []string{"z"}, "***", true},
+		"nested deep":          {nested(33, `"secret"`), []string{"z"}, nested(32, `"***"`), true},
+		"a name with a dot":    {`{"a.b":1}`, []string{`payload.a\.b`}, `{"a.b":"***"}`, true},
+		"and a path by itself": {`{"a":{"b":1}}`, []string{"a.b"}, `{"a":{"b":"***"}}`, true},
+	} {
+		body := url.Values{"payload": {c.payload}}.Encode() + "&b=100"
+		got, hit, err := maskPayload([]byte(body), "application/x-www-form-urlencoded; charset=utf-8", c.paths)
+		if err != nil || hit != c.hit || !hit && string(got) != body {
+			t.Errorf("%s: %s %v %v", name, got, hit, err)
+			continue
+		}
+		values, err := url.ParseQuery(string(got))
+		if err != nil || values.Get("payload") != c.want || values.Get("b") != "100" {
+			t.Errorf("%s: %v %v, want %s", name, values, err, c.want)
+		}
+	}
+	if got, hit, err := maskPayload([]byte("payload=%7B%22a%22:1%zz&b=2"), "application/x-www-form-urlencoded", []string{"a"}); string(got) != "payload=***&b=2" || !hit || err != nil {
+		t.Errorf("broken escape: %s %v %v", got, hit, err)
 	}
 }
 

@@ -29,6 +29,7 @@ type Expr struct {
 type term struct {
 	source source
 	funcs  []fn
+	chain  string // the functions as they are written
 }
 
 // ParseExpr reads an expression. The error says what was expected.
@@ -87,7 +88,7 @@ func parseTerm(word string) (term, error) {
 		return term{}, err
 	}
 	funcs, err := parseFuncs(parts[1:])
-	return term{source: src, funcs: funcs}, err
+	return term{source: src, funcs: funcs, chain: strings.Join(parts[1:], ">")}, err
 }
 
 func parseFuncs(parts []string) ([]fn, error) {

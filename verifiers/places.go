@@ -6,6 +6,8 @@ type Place struct {
 	Kind string
 	// Name is of the header, field or path; empty for those that have none.
 	Name string
+	// Funcs are the functions applied to it in turn, as they are written; empty if there are none.
+	Funcs string
 }
 
 // placeKinds are the names of places in expressions.
@@ -25,7 +27,7 @@ func (e Expr) Places() []Place {
 	var places []Place
 	for _, terms := range e.alternatives {
 		for _, t := range terms {
-			places = append(places, Place{Kind: placeKinds[t.source.place], Name: t.source.name})
+			places = append(places, Place{Kind: placeKinds[t.source.place], Name: t.source.name, Funcs: t.chain})
 		}
 	}
 	return places

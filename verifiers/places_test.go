@@ -6,11 +6,11 @@ import (
 )
 
 func TestPlaces(t *testing.T) {
-	e, err := ParseExpr(`json:data.id>sha256 literal:x || header:x-id form:a\ b || query:q raw>json:b`)
+	e, err := ParseExpr(`json:data.id>sha256>hex literal:x || header:x-id form:a\ b || query:q raw>json:b`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Place{{"json", "data.id"}, {"literal", "x"}, {"header", "X-Id"}, {"form", "a b"}, {"query", "q"}, {"raw", ""}}
+	want := []Place{{"json", "data.id", "sha256>hex"}, {"literal", "x", ""}, {"header", "X-Id", ""}, {"form", "a b", ""}, {"query", "q", ""}, {"raw", "", "json:b"}}
 	if got := e.Places(); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
