@@ -23,7 +23,7 @@ func (b *dashboardBackend) Live(w http.ResponseWriter, r *http.Request, user str
 func streamNews(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	p := newParams(r.URL)
 	event := p.text("event")
-	want, err := tailFilter(p)
+	want, err := tailFilter(p, g.app)
 	if err != nil {
 		return err
 	}

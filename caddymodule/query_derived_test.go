@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -196,6 +197,35 @@ func TestDerivedFieldsOfUnknown(t *testing.T) {
 	if app.shown(alert) != alert {
 		t.Error("alerts are hidden")
 	}
+}
+
+// TestMaskOfWhatCameBefore adds a mask to a source: what came before it is hidden too, wherever it is remembered.
+func TestMaskOfWhatCameBefore(t *testing.T) {
+	source := func(rules string) string {
+		return "webhooks_dashboard /dash* {\n unprotected_ok\n}\nwebhook /hooks stripe {\n secret " + testSecret + "\n " + rules + "\n}"
+	}
+	const options = "destination there {\n to http://127.0.0.1:9\n}"
+	rig := startAdmin(t, "memory", options, source(""))
+	rig.sendHidden("/hooks")
+	own := get[eventPage](rig, "/webhooks/events").Events[0].ID.String()
+	requests := func() string { return fmt.Sprint(rig.onPages(own)) }
+	if shown := requests(); !strings.Contains(shown, hiddenID) || !strings.Contains(shown, hiddenType) {
+		t.Fatal("nothing is shown that could be hidden")
+	}
+	if resp, err := rig.client.Head("http://localhost/webhooks/tail?source=stripe&type=HUSH*"); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("tail of a type: %v %v", resp, err)
+	}
+	rig.reload(options, source("mask id type"))
+	if shown := requests(); strings.Contains(shown, hiddenID) || strings.Contains(shown, hiddenType) {
+		t.Errorf("%s", shown)
+	}
+	if r := get[requestPage](rig, "/webhooks/requests").Requests; len(r) != 1 || r[0].EventID != maskText || r[0].Type != maskText {
+		t.Errorf("%+v", r)
+	}
+	if v := postJSON[resendView](rig, "/webhooks/events/"+own+"/resend?dry_run=true&to=there", json.RawMessage(`{"id":"evt_HUSH1","type":"HUSH2.paid"}`)); v.Type != maskText {
+		t.Errorf("%+v", v)
+	}
+	rig.refused(http.MethodGet, "/webhooks/tail?source=stripe&type=HUSH*", nil, http.StatusBadRequest, "bad_request")
 }
 
 // openTail begins to follow what happens.

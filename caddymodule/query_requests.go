@@ -26,6 +26,11 @@ func (g *gateway) Requests(source, reason string, results []string, cursor strin
 		return (source == "" || e.Source == source) && (reason == "" || e.Reason == reason) && (len(results) == 0 || slices.Contains(results, e.Result))
 	})
 	page := requestPage{Requests: append([]loggedRequest{}, requests...)}
+	for i := range page.Requests { // the source may have begun to mask them since
+		r := &page.Requests[i]
+		d := g.app.derived(r.Source, r.Provider)
+		r.EventID, r.Type = hideIf(d.id, r.EventID), hideIf(d.kind, r.Type)
+	}
 	if more {
 		page.Next = strconv.FormatUint(requests[len(requests)-1].Seq, 36)
 	}

@@ -63,7 +63,7 @@ func (g *gateway) Resend(ctx context.Context, id string, order resendOrder, payl
 	if e.Deliveries, err = g.resendTo(ctx, &e.Event, &order); err != nil {
 		return resendView{}, err
 	}
-	view := resendView{ReplayOf: own, Type: e.Type, Size: len(payload), Destinations: make([]string, len(e.Deliveries)), DryRun: order.DryRun}
+	view := resendView{ReplayOf: own, Type: g.app.shown(&e.Event).Type, Size: len(payload), Destinations: make([]string, len(e.Deliveries)), DryRun: order.DryRun}
 	for i, d := range e.Deliveries {
 		view.Destinations[i] = d.Destination
 	}
