@@ -15,10 +15,13 @@ import (
 )
 
 const (
-	metaAlertsOwed = "alerts/owed"
+	metaAlertsOwed = "alerts/owed/"
 
-	// maxOwed bounds the messages that wait for the store. Beyond it the oldest is dropped, and the drop is logged.
-	maxOwed = 64
+	// maxOwed bounds the messages of one condition that wait for the store. Beyond it the oldest is dropped, and the drop is logged.
+	maxOwed = 4
+
+	// owedAtOnce is how many messages the store is given in one commit.
+	owedAtOnce = 100
 )
 
 // owedMessage is a message of an alert that the store has not taken yet, because it is full or fails.
@@ -35,59 +38,85 @@ func (w *watcher) tell(state string, f firing, at time.Time) {
 	w.rt.hub.emit("webhook_alert", map[string]any{
 		"alert": f.Alert, "state": state, "condition": f.Kind, "subject": f.Subject, "summary": f.Summary,
 	})
-	w.owed = slices.DeleteFunc(w.owed, func(m owedMessage) bool { // one that is repeated before it left need not be said twice
-		return m.State == state && m.key() == f.key() && m.Since.Equal(f.Since)
+	owed := slices.DeleteFunc(w.owed[f.Alert], func(m owedMessage) bool { // one that is repeated before it left need not be said twice
+		return m.State == state && m.about(f) && m.Since.Equal(f.Since)
 	})
-	if len(w.owed) >= maxOwed {
-		w.logger.Error("message of an alert was dropped: too many wait for the store", zap.String("alert", w.owed[0].Alert), zap.String("state", w.owed[0].State))
-		w.owed = slices.Delete(w.owed, 0, 1)
+	waiting, oldest := 0, 0
+	for i := len(owed) - 1; i >= 0; i-- {
+		if owed[i].about(f) {
+			waiting, oldest = waiting+1, i
+		}
 	}
-	w.owed = append(w.owed, owedMessage{At: at, alertMessage: alertMessage{State: state, firing: f}})
+	if waiting >= maxOwed {
+		w.logger.Error("message of an alert was dropped: too many wait for the store", zap.String("alert", f.Alert), zap.String("state", owed[oldest].State))
+		owed = slices.Delete(owed, oldest, oldest+1)
+	}
+	w.owed[f.Alert] = append(owed, owedMessage{At: at, alertMessage: alertMessage{State: state, firing: f}})
 	w.changed = true
+}
+
+// about tells whether a message is about the same condition.
+func (m *owedMessage) about(f firing) bool {
+	return m.Subject == f.Subject && m.Kind == f.Kind && m.Alert == f.Alert
 }
 
 // send has the store take what is owed. A message that it does not take holds up the later ones of its alert, and those of no other.
 func (w *watcher) send(ctx context.Context, app *App, at time.Time) {
-	held := make(map[string]bool)
-	left := make([]owedMessage, 0, len(w.owed))
-	for _, m := range w.owed {
-		alert, ok := app.Alerts[m.Alert]
-		if !ok { // it left the configuration
-			continue
+	for _, name := range sortedKeys(w.owed) {
+		owed, left := w.owed[name], []owedMessage(nil)
+		if alert, ok := app.Alerts[name]; ok { // else it left the configuration
+			left = w.sendOf(ctx, alert, owed, at)
 		}
-		if !held[m.Alert] {
-			err := w.enqueue(ctx, alert, &m, at)
-			if err == nil {
-				continue
-			}
-			if errors.Is(err, queue.ErrTooLarge) { // it would hold up the others for ever
-				w.logger.Error("message of an alert was dropped", zap.String("alert", m.Alert), zap.Error(err))
-				continue
-			}
-			if !m.complained {
-				w.logger.Warn("message of an alert waits for the store", zap.String("alert", m.Alert), zap.Error(err))
-			}
-			held[m.Alert], m.complained = true, true
+		w.changed = w.changed || len(left) < len(owed)
+		if w.owed[name] = left; len(left) == 0 {
+			delete(w.owed, name)
 		}
-		left = append(left, m)
 	}
-	w.changed = w.changed || len(left) < len(w.owed)
-	w.owed = left
 }
 
-// enqueue stores the message as an event with one delivery. Its id tells it from all others, so that it can be stored again after an error.
-func (w *watcher) enqueue(ctx context.Context, a *Alert, m *owedMessage, at time.Time) error {
-	body, err := json.Marshal(m.alertMessage)
-	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
+// sendOf sends what one alert owes and returns what is left of it.
+func (w *watcher) sendOf(ctx context.Context, alert *Alert, owed []owedMessage, at time.Time) []owedMessage {
+	atOnce := owedAtOnce
+	for len(owed) > 0 {
+		n := min(atOnce, len(owed))
+		err := w.enqueue(ctx, alert, owed[:n], at)
+		switch {
+		case err == nil:
+			owed = owed[n:]
+		case n > 1: // the store may take some of them
+			atOnce = 1
+		case errors.Is(err, queue.ErrTooLarge): // it would hold up the others for ever
+			w.logger.Error("message of an alert was dropped", zap.String("alert", alert.name), zap.Error(err))
+			owed = owed[1:]
+		default:
+			if !owed[0].complained {
+				w.logger.Warn("message of an alert waits for the store", zap.String("alert", alert.name), zap.Error(err))
+			}
+			owed[0].complained = true
+			return owed
+		}
 	}
-	id := fmt.Sprintf("%s/%d/%s/%d", m.key(), m.Since.UnixMilli(), m.State, m.Told.UnixMilli())
-	_, err = w.rt.store.Enqueue(ctx, []queue.NewEvent{{
-		Event: queue.Event{
-			Source: alertSource, Provider: "sluice", ReceivedAt: at.Truncate(time.Millisecond), EventID: id, Type: "alert." + m.State, Time: m.At, Subject: m.Subject,
-			Method: http.MethodPost, URL: "sluice:alerts", Header: http.Header{"Content-Type": {"application/json"}}, Body: body, SecretIndex: -1,
-		},
-		DedupKey: id, DedupWindow: 24 * time.Hour, Deliveries: []queue.NewDelivery{{Destination: a.destination()}},
-	}})
+	return nil
+}
+
+// enqueue stores messages, each as an event with one delivery. Its id tells it from all others, so that it can be stored again after an error.
+func (w *watcher) enqueue(ctx context.Context, a *Alert, owed []owedMessage, at time.Time) error {
+	events := make([]queue.NewEvent, len(owed))
+	for i := range owed {
+		m := &owed[i]
+		body, err := json.Marshal(m.alertMessage)
+		if err != nil {
+			return fmt.Errorf("encoding: %w", err)
+		}
+		id := fmt.Sprintf("%s/%d/%s/%d", m.key(), m.Since.UnixMilli(), m.State, m.Told.UnixMilli())
+		events[i] = queue.NewEvent{
+			Event: queue.Event{
+				Source: alertSource, Provider: "sluice", ReceivedAt: at.Truncate(time.Millisecond), EventID: id, Type: "alert." + m.State, Time: m.At, Subject: m.Subject,
+				Method: http.MethodPost, URL: "sluice:alerts", Header: http.Header{"Content-Type": {"application/json"}}, Body: body, SecretIndex: -1,
+			},
+			DedupKey: id, DedupWindow: 24 * time.Hour, Deliveries: []queue.NewDelivery{{Destination: a.destination()}},
+		}
+	}
+	_, err := w.rt.store.Enqueue(ctx, events)
 	return err
 }

@@ -142,8 +142,9 @@ func pendingTo(t *testing.T, store queue.Inspector, destination string) uint64 {
 	return stats.Destinations[destination].Pending
 }
 
-// TestOwedMessages has the store fail once: a message stays behind the one before it, and a repetition takes the place of what it repeats.
-func TestOwedMessages(t *testing.T) {
+// offlineWatcher is a watcher of a gateway that has no more than a store.
+func offlineWatcher(t *testing.T) (*watcher, *queuetest.Faulty) {
+	t.Helper()
 	faulty := queuetest.NewFaulty(memstore.New(memstore.Options{}))
 	store, err := reopen.New(reopen.Options{Open: func() (queue.Store, error) { return faulty, nil }, Logger: zap.NewNop()})
 	if err != nil {
@@ -153,22 +154,74 @@ func TestOwedMessages(t *testing.T) {
 	hub := newObserverHub(zap.NewNop())
 	t.Cleanup(hub.close)
 	w := &watcher{rt: &runtime{store: store, hub: hub}, logger: zap.NewNop()}
+	if err := w.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return w, faulty
+}
+
+// TestManyConditions has thousands of conditions begin at once: all are told, once, by that alert and by others, and all are remembered.
+func TestManyConditions(t *testing.T) {
+	const destinations = 3000
+	w, faulty := offlineWatcher(t)
+	app, at := &App{Alerts: map[string]*Alert{"many": {To: "ops", name: "many"}, "one": {To: "ops", name: "one"}}}, time.Now()
+	begin := func() {
+		w.holds(app.Alerts["one"], finding{Kind: "disk_low", Summary: "less than 1 GiB are free on the store's disk"}, at)
+		for i := range destinations {
+			name := fmt.Sprintf("https://application-%d.example.com/webhooks/incoming", i)
+			w.holds(app.Alerts["many"], finding{Kind: "breaker_open", Subject: name, Summary: "breaker of " + name + " is open: 1 deliveries are held"}, at)
+		}
+		if err := w.save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restart := func() {
+		w = &watcher{rt: w.rt, logger: w.logger}
+		if err := w.load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin()
+	restart()
+	if len(w.state) != destinations+1 || len(w.owed["many"]) != destinations || len(w.owed["one"]) != 1 {
+		t.Fatalf("%d conditions, %d and %d messages", len(w.state), len(w.owed["many"]), len(w.owed["one"]))
+	}
+	faulty.Inject(queuetest.OpEnqueue, queuetest.Fault{Err: queue.ErrTooLarge, Times: 2}) // the first commit, and the first message by itself
+	w.send(t.Context(), app, at)
+	begin() // nothing of it is new
+	restart()
+	if stats, err := w.rt.store.Stats(t.Context()); err != nil || stats.Destinations["ops"].Pending != destinations || len(w.owed) != 0 || len(w.state) != destinations+1 {
+		t.Errorf("%d messages, %d conditions, owed %v: %v", stats.Destinations["ops"].Pending, len(w.state), w.owed, err)
+	}
+	clear(w.state)
+	w.changed = true
+	if err := w.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if restart(); len(w.state) != 0 {
+		t.Errorf("%d conditions are left", len(w.state))
+	}
+}
+
+// TestOwedMessages has the store fail once: a message stays behind the one before it, and a repetition takes the place of what it repeats.
+func TestOwedMessages(t *testing.T) {
+	w, faulty := offlineWatcher(t)
 	app, at := &App{Alerts: map[string]*Alert{"a": {To: "ops"}}}, time.Now()
 	f := firing{Alert: "a", Since: at, Told: at, finding: finding{Kind: "disk_low"}}
 	for i := range 2 * maxOwed {
 		w.tell("firing", firing{Alert: "a", Since: at.Add(time.Duration(i))}, at)
 	}
-	if len(w.owed) != maxOwed {
-		t.Errorf("%d messages wait", len(w.owed))
+	if owed := w.owed["a"]; len(owed) != maxOwed || !owed[0].Since.Equal(at.Add(maxOwed)) {
+		t.Errorf("%d messages wait, from %s on", len(owed), owed[0].Since)
 	}
-	w.owed = nil
+	clear(w.owed)
 	w.tell("firing", f, at)
 	f.Told = at.Add(time.Minute)
 	w.tell("firing", f, f.Told)
 	w.tell("resolved", f, at.Add(time.Hour))
 	w.tell("firing", firing{Alert: "of another configuration", Since: at}, at)
 	types := func() (types []string) {
-		page, err := store.Events(t.Context(), queue.Filter{})
+		page, err := w.rt.store.Events(t.Context(), queue.Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,8 +230,8 @@ func TestOwedMessages(t *testing.T) {
 		}
 		return types
 	}
-	faulty.Inject(queuetest.OpEnqueue, queuetest.Fault{Err: queue.ErrFull, Times: 1})
-	if w.send(t.Context(), app, at); len(w.owed) != 2 || types() != nil {
+	faulty.Inject(queuetest.OpEnqueue, queuetest.Fault{Err: queue.ErrFull, Times: 2}) // both at once, and the first by itself
+	if w.send(t.Context(), app, at); len(w.owed["a"]) != 2 || types() != nil {
 		t.Errorf("%d messages wait, and stored is %v", len(w.owed), types())
 	}
 	if w.send(t.Context(), app, at); len(w.owed) != 0 || !slices.Equal(types(), []string{"alert.firing", "alert.resolved"}) {

@@ -2,20 +2,16 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/sluice-webhooks/sluice/queue"
 )
 
 const (
 	alertInterval = 5 * time.Second
-	metaAlerts    = "alerts/state"
+	metaAlerts    = "alerts/state/"
 )
 
 // finding is a condition that holds at present.
@@ -50,8 +46,8 @@ type watcher struct {
 	wg     sync.WaitGroup
 
 	samples alertSamples
-	state   map[string]firing // by key
-	owed    []owedMessage     // oldest first
+	state   map[string]firing        // by key
+	owed    map[string][]owedMessage // by alert, oldest first
 	loaded  bool
 	changed bool // since state and owed were saved
 }
@@ -152,17 +148,21 @@ func (w *watcher) load(ctx context.Context) error {
 	if w.loaded {
 		return nil
 	}
-	w.state, w.owed = make(map[string]firing), nil
-	for key, into := range map[string]any{metaAlerts: &w.state, metaAlertsOwed: &w.owed} {
-		value, err := w.rt.store.Meta(ctx, key)
-		if err == nil {
-			err = json.Unmarshal(value, into)
-		}
-		if err != nil && !errors.Is(err, queue.ErrNotFound) {
-			return fmt.Errorf("reading which alerts were told: %w", err)
-		}
+	told, err := loadPages[firing](ctx, w.rt.store, metaAlerts)
+	if err != nil {
+		return fmt.Errorf("reading which alerts were told: %w", err)
 	}
-	w.loaded = true
+	owed, err := loadPages[owedMessage](ctx, w.rt.store, metaAlertsOwed)
+	if err != nil {
+		return fmt.Errorf("reading which messages of alerts are owed: %w", err)
+	}
+	w.state, w.owed, w.loaded = make(map[string]firing, len(told)), make(map[string][]owedMessage), true
+	for _, f := range told {
+		w.state[f.key()] = f
+	}
+	for _, m := range owed {
+		w.owed[m.Alert] = append(w.owed[m.Alert], m)
+	}
 	return nil
 }
 
@@ -171,17 +171,20 @@ func (w *watcher) save(ctx context.Context) error {
 	if !w.changed {
 		return nil
 	}
-	for _, entry := range []struct {
-		key   string
-		value any
-	}{{metaAlertsOwed, w.owed}, {metaAlerts, w.state}} { // what counts as told is owed by then
-		value, err := json.Marshal(entry.value)
-		if err == nil {
-			err = w.rt.store.PutMeta(ctx, entry.key, value)
-		}
-		if err != nil {
-			return fmt.Errorf("keeping which alerts were told: %w", err)
-		}
+	var told []firing
+	for _, key := range sortedKeys(w.state) {
+		told = append(told, w.state[key])
+	}
+	var owed []owedMessage
+	for _, name := range sortedKeys(w.owed) {
+		owed = append(owed, w.owed[name]...)
+	}
+	err := savePages(ctx, w.rt.store, metaAlertsOwed, owed)
+	if err == nil { // what counts as told is owed by now
+		err = savePages(ctx, w.rt.store, metaAlerts, told)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping which alerts were told: %w", err)
 	}
 	w.changed = false
 	return nil

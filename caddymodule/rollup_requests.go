@@ -3,10 +3,7 @@ package caddymodule
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -98,57 +95,21 @@ func (k *rollupKeeper) saveLog(ctx context.Context) error {
 	if len(all) == 0 || all[0].Seq == k.logged {
 		return nil
 	}
-	p := &pageWriter{ctx: ctx, meta: k.meta, prefix: metaRequests}
-	for i := len(all) - 1; i >= 0; i-- {
-		if err := p.add(all[i]); err != nil {
-			return err
-		}
-	}
-	if err := p.flush(); err != nil {
+	newest := all[0].Seq
+	slices.Reverse(all)
+	if err := savePages(ctx, k.meta, metaRequests, all); err != nil {
 		return err
 	}
-	k.logged = all[0].Seq
-	return k.prunePages(ctx, metaRequests, p.pages)
-}
-
-// prunePages removes the entries that an earlier and longer list had.
-func (k *rollupKeeper) prunePages(ctx context.Context, prefix string, pages int) error {
-	var old []string
-	first := fmt.Sprintf("%s%03d", prefix, pages)
-	err := k.meta.ListMeta(ctx, prefix, "", func(key string, _ []byte) bool {
-		if strings.Compare(key, first) >= 0 {
-			old = append(old, key)
-		}
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	for _, key := range old {
-		if err := k.meta.PutMeta(ctx, key, nil); err != nil {
-			return err
-		}
-	}
+	k.logged = newest
 	return nil
 }
 
 // loadLog reads the log of an earlier process.
 func (k *rollupKeeper) loadLog(ctx context.Context) error {
-	var failed error
-	err := k.meta.ListMeta(ctx, metaRequests, "", func(key string, value []byte) bool {
-		var page []loggedRequest
-		if err := json.Unmarshal(value, &page); err != nil {
-			failed = fmt.Errorf("entry %s: %w", key, err)
-			return true
-		}
-		for i := range page {
-			k.log.add(page[i])
-		}
-		return true
-	})
-	if err != nil {
-		return err
+	requests, err := loadPages[loggedRequest](ctx, k.meta, metaRequests)
+	for i := range requests {
+		k.log.add(requests[i])
 	}
 	k.logged = k.log.seq
-	return failed
+	return err
 }

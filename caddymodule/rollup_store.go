@@ -18,7 +18,6 @@ import (
 const (
 	metaRollup      = "rollup/"
 	rollupSaveEvery = 5 * time.Minute // a crash loses at most as much of the charts, and nothing else
-	rollupPage      = 48 << 10        // bytes of one entry of the store's metadata, at most 64 KiB
 	rollupSaveTime  = 10 * time.Second
 )
 
@@ -117,46 +116,6 @@ func (k *rollupKeeper) saveHour(ctx context.Context, hour int64) error {
 		}
 	}
 	return p.flush()
-}
-
-// pageWriter writes a list into entries of the store's metadata, as many to each as fit.
-type pageWriter struct {
-	ctx    context.Context
-	meta   queue.Metadata
-	prefix string
-
-	page        []json.RawMessage
-	size, pages int
-}
-
-func (p *pageWriter) add(v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
-	}
-	if p.size+len(raw) > rollupPage {
-		if err := p.flush(); err != nil {
-			return err
-		}
-	}
-	p.page, p.size = append(p.page, raw), p.size+len(raw)+1
-	return nil
-}
-
-func (p *pageWriter) flush() error {
-	if len(p.page) == 0 {
-		return nil
-	}
-	value, err := json.Marshal(p.page)
-	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
-	}
-	if err := p.meta.PutMeta(p.ctx, fmt.Sprintf("%s%03d", p.prefix, p.pages), value); err != nil {
-		return err
-	}
-	p.page, p.size = p.page[:0], 0
-	p.pages++
-	return nil
 }
 
 // keys are the names of all series, in order.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,7 +98,7 @@ type savedUse struct {
 }
 
 // loadUses reads what an earlier process saved. If that fails, it is left as it is, and this process counts for itself.
-func (k *rollupKeeper) loadUses(ctx context.Context) (err error) {
+func (k *rollupKeeper) loadUses(ctx context.Context) error {
 	s := &k.uses
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,23 +114,15 @@ func (k *rollupKeeper) loadUses(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("reading the key of secrets' uses: %w", err)
 	}
-	listed := k.meta.ListMeta(ctx, metaSecretUses, "", func(entry string, value []byte) bool {
-		var page []savedUse
-		if err = json.Unmarshal(value, &page); err != nil {
-			err = fmt.Errorf("entry %s: %w", entry, err)
-			return false
-		}
-		for _, saved := range page {
-			use := &secretUse{since: saved.Since}
-			use.last.Store(saved.Last)
-			use.hits.Store(saved.Hits)
-			s.named[saved.Name] = use
-		}
-		return true
-	})
-	if err := errors.Join(listed, err); err != nil {
-		s.reset()
+	uses, err := loadPages[savedUse](ctx, k.meta, metaSecretUses)
+	if err != nil {
 		return err
+	}
+	for _, saved := range uses {
+		use := &secretUse{since: saved.Since}
+		use.last.Store(saved.Last)
+		use.hits.Store(saved.Hits)
+		s.named[saved.Name] = use
 	}
 	s.key, s.whole = key, true
 	return nil
@@ -162,17 +153,11 @@ func (k *rollupKeeper) saveUses(ctx context.Context) error {
 	if !k.uses.isWhole() || slices.Equal(all, k.used) {
 		return nil
 	}
-	p := &pageWriter{ctx: ctx, meta: k.meta, prefix: metaSecretUses}
-	for _, use := range all {
-		if err := p.add(use); err != nil {
-			return err
-		}
-	}
-	if err := p.flush(); err != nil {
+	if err := savePages(ctx, k.meta, metaSecretUses, all); err != nil {
 		return err
 	}
 	k.used = all
-	return k.prunePages(ctx, metaSecretUses, p.pages)
+	return nil
 }
 
 // countUses has the use of all sources' secrets counted. Requests that come before the store is open are not.
