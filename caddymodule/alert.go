@@ -16,7 +16,7 @@ const alertSource = "sluice.alerts"
 
 // Alert tells somebody when something needs attention, and once more when it is over. Its messages are events that go to a destination like all others.
 type Alert struct {
-	// What to watch; each is told apart from the others.
+	// What to watch; each is told apart from the others. None of them twice, but for other sources.
 	On []AlertRule `json:"on"`
 
 	// The destination of the messages.
@@ -94,8 +94,12 @@ func (a *Alert) checkRules() error {
 		return errors.New("watches nothing: want `on <condition>`")
 	}
 	for i := range a.On {
-		if err := a.On[i].check(); err != nil {
+		r := &a.On[i]
+		if err := r.check(); err != nil {
 			return err
+		}
+		if slices.ContainsFunc(a.On[:i], func(o AlertRule) bool { return o.Kind == r.Kind && o.Source == r.Source }) { // the two would be told as one
+			return fmt.Errorf("has condition %s twice: write two alerts", r.Kind)
 		}
 	}
 	return nil

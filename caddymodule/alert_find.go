@@ -69,7 +69,7 @@ func (o *observation) find(r AlertRule, at time.Time) (found []finding) {
 
 // lastEvent is when a source last brought an event; the beginning of the watch if it never did.
 func (o *observation) lastEvent(source string) time.Time {
-	if last := o.stats.Sources[source].LastEvent; last.After(o.samples.since) || !last.IsZero() {
+	if last := o.stats.Sources[source].LastEvent; !last.IsZero() {
 		return last
 	}
 	return o.samples.since

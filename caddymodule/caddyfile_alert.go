@@ -158,9 +158,9 @@ func (a *Alert) parseRule(d *caddyfile.Dispenser) error {
 			return bad()
 		}
 	}
-	if err := (&r).check(); err != nil {
+	a.On = append(a.On, r)
+	if err := a.checkRules(); err != nil {
 		return d.WrapErr(err)
 	}
-	a.On = append(a.On, r)
 	return nil
 }

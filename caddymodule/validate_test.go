@@ -73,6 +73,7 @@ func TestConfigurationErrorsInJSON(t *testing.T) {
 		"negative min_free":     {`{"store": {"module": "badger", "min_free": -1}}`, nil, "store badger: min_free: is negative"},
 		"negative max_size":     {`{"store": {"module": "badger", "max_size": -1}}`, nil, "store badger: max_size: is negative"},
 		"negative repeat":       {`{"alerts": {"b": {"on": [{"kind": "dead"}], "repeat": -1}}}`, nil, "alert b: repeat: is negative"},
+		"condition twice":       {`{"alerts": {"b": {"on": [{"kind": "disk_low", "count": 1}, {"kind": "dead"}, {"kind": "disk_low", "count": 2}]}}}`, nil, "alert b: has condition disk_low twice"},
 		"negative for":          {`{"alerts": {"b": {"on": [{"kind": "dead", "for": -1}]}}}`, nil, "alert b: condition dead: for: is negative"},
 		"negative first delay":  {fmt.Sprintf(retries, `{"exponential": {"first": -1}}`), nil, "destination b: retry: first: is negative"},
 		"negative max_age":      {fmt.Sprintf(retries, `{"max_age": -1}`), nil, "destination b: retry: max_age: is negative"},
