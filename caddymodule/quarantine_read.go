@@ -29,7 +29,7 @@ func (q *quarantine) unclaim(id string) {
 
 // drop removes one request.
 func (q *quarantine) drop(ctx context.Context, id string) error {
-	if _, err := q.get(ctx, id); err != nil {
+	if _, err := q.head(ctx, id); err != nil {
 		return err
 	}
 	if err := q.load(ctx); err != nil {

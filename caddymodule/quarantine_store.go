@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -95,6 +96,9 @@ func (q *quarantine) load(ctx context.Context) error {
 			}
 			q.index = append(q.index, quarantineEntry{id: r.ID, at: r.At, size: size})
 			q.bytes += size
+			if number, err := strconv.ParseInt(strings.TrimPrefix(r.ID, "rq_"), 16, 64); err == nil { // the clock may have been set back since
+				q.last = max(q.last, number)
+			}
 		}
 		return true
 	})

@@ -164,3 +164,25 @@ func TestQuarantineAfterACrash(t *testing.T) {
 		t.Errorf("%d entries, want %d", n, whole)
 	}
 }
+
+// TestQuarantineAfterTheClockWasSetBack lists and prunes by the order in which requests came, also if the clock says otherwise since a restart.
+func TestQuarantineAfterTheClockWasSetBack(t *testing.T) {
+	store := memstore.New(memstore.Options{})
+	var ids []string
+	for _, at := range []time.Time{now(), now().Add(-time.Minute)} {
+		q := startQuarantine(t, store)
+		r := &refusedRequest{Source: "s", Method: "POST", URL: "http://x/", At: at, app: new(App)}
+		if err := q.store(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		ids = append([]string{r.ID}, ids...)
+	}
+	q := startQuarantine(t, store)
+	first, next, err := q.list(t.Context(), "", "", "", 1)
+	if err != nil || len(first) != 1 || first[0].ID != ids[0] {
+		t.Fatalf("%v %v", first, err)
+	}
+	if rest, _, err := q.list(t.Context(), "", "", next, 1); err != nil || len(rest) != 1 || rest[0].ID != ids[1] {
+		t.Errorf("%v %v", rest, err)
+	}
+}
