@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -33,7 +32,7 @@ func (d *Destination) provisionHeaders(ctx caddy.Context) (err error) {
 	if d.Headers == nil {
 		return nil
 	}
-	if err := cmp.Or(checkHeaders(d.Headers), checkHeaderValues(d.Headers)); err != nil {
+	if err := checkHeaders(d.Headers); err != nil {
 		return err
 	}
 	if d.headerFiles, err = newHeaderFiles(d.Headers, d.logger); err != nil {
@@ -95,21 +94,6 @@ func checkOwnHeaders(ops *headers.HeaderOps) error {
 	return nil
 }
 
-// checkHeaderValues refuses placeholders that have no value now: the header would be sent without them. Those of files are for newHeaderFiles.
-func checkHeaderValues(ops *headers.HeaderOps) error {
-	for _, value := range headerValues(ops) {
-		for _, placeholder := range knownPlaceholder.FindAllString(value.text, -1) {
-			if _, ok := fileOf(placeholder); ok {
-				continue
-			}
-			if _, _, err := readPlaceholder(placeholder); err != nil {
-				return fmt.Errorf("header %s: %s %w", value.name, placeholder, err)
-			}
-		}
-	}
-	return nil
-}
-
 func checkHeader(name string, values []string) error {
 	if err := checkHeaderText(name, append(slices.Clone(values), name)...); err != nil {
 		return err
@@ -151,14 +135,21 @@ type headerFiles struct {
 	index map[string]int // in the set
 }
 
+// newHeaderFiles reads what the placeholders in headers stand for now, but for those of an event, and refuses what no header can hold.
 func newHeaderFiles(ops *headers.HeaderOps, logger *zap.Logger) (files headerFiles, err error) {
 	files.index = make(map[string]int)
 	var configs []string
 	values := headerValues(ops)
 	for _, value := range values {
 		for _, found := range knownPlaceholder.FindAllString(value.text, -1) {
+			if _, isFile := fileOf(found); !isFile {
+				if _, _, err := readPlaceholder(found); err != nil { // the header would be sent without it
+					return files, fmt.Errorf("header %s: %s %w", value.name, found, err)
+				}
+				continue
+			}
 			key := strings.Trim(found, "{}")
-			if _, known := files.index[key]; strings.HasPrefix(key, "file.") && !known {
+			if _, known := files.index[key]; !known {
 				files.index[key] = len(configs)
 				configs = append(configs, found)
 			}
