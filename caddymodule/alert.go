@@ -116,9 +116,7 @@ func (app *App) alertDestination(a *Alert) (*Destination, error) {
 
 // checkAlertSources wants the sources that alerts name to be configured. It is called when all of them are provisioned.
 func (app *App) checkAlertSources() error {
-	app.mu.Lock()
-	known := sortedKeys(app.sources)
-	app.mu.Unlock()
+	known := sortedKeys(app.allSources())
 	for _, name := range sortedKeys(app.Alerts) {
 		for _, r := range app.Alerts[name].On {
 			if r.Source != "" && !slices.Contains(known, r.Source) {

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -65,7 +64,7 @@ func (s *alertSamples) take(ctx context.Context, rt *runtime, app *App, at time.
 	if err := s.begin(at, rt.rollup.rollup); err != nil {
 		return nil, err
 	}
-	o := &observation{samples: s, uses: rt.rollup.uses.isWhole()}
+	o := &observation{samples: s, sources: app.allSources(), uses: rt.rollup.uses.isWhole()}
 	var err error
 	if o.stats, err = rt.stats(ctx); err != nil {
 		return nil, fmt.Errorf("reading counters: %w", err)
@@ -73,9 +72,6 @@ func (s *alertSamples) take(ctx context.Context, rt *runtime, app *App, at time.
 	if o.status, err = rt.engine.Status(ctx); err != nil {
 		return nil, fmt.Errorf("reading the state of destinations: %w", err)
 	}
-	app.mu.Lock()
-	o.sources = maps.Clone(app.sources)
-	app.mu.Unlock()
 	for name, died := range rt.hub.deaths() {
 		if died.After(s.died[name]) {
 			s.died[name] = died

@@ -30,17 +30,11 @@ func (h *Handler) suspects() []verifiers.NamedSecret {
 	for _, s := range h.secrets.former() {
 		out = append(out, verifiers.NamedSecret{Name: "a secret that this source had before", Previous: true, Secret: s})
 	}
-	h.app.mu.Lock()
-	others := make([]*Handler, 0, len(h.app.sources))
-	for _, name := range sortedKeys(h.app.sources) {
-		if other := h.app.sources[name]; name != h.Name {
-			others = append(others, other)
-		}
-	}
-	h.app.mu.Unlock()
-	for _, other := range others {
-		for _, s := range other.secrets.get(now()) {
-			out = append(out, verifiers.NamedSecret{Name: "source " + other.Name, Secret: s})
+	others := h.app.allSources()
+	delete(others, h.Name)
+	for _, name := range sortedKeys(others) {
+		for _, s := range others[name].secrets.get(now()) {
+			out = append(out, verifiers.NamedSecret{Name: "source " + name, Secret: s})
 		}
 	}
 	return out

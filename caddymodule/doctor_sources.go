@@ -79,12 +79,11 @@ func (g *gateway) checkSources(_ context.Context, status *statusView) []healthNo
 
 // checkSecrets looks for secrets that cannot be read any more, are shared, old, unused, or written in the configuration.
 func (g *gateway) checkSecrets(_ context.Context, status *statusView) []healthNote {
-	g.app.mu.Lock()
+	sources := g.app.allSources()
 	var all []liveSecret
-	for _, name := range sortedKeys(g.app.sources) {
-		all = append(all, g.app.sources[name].secrets.inventory(name)...)
+	for _, name := range sortedKeys(sources) {
+		all = append(all, sources[name].secrets.inventory(name)...)
 	}
-	g.app.mu.Unlock()
 	var notes []healthNote
 	warn := func(s *liveSecret, text, advice string) {
 		notes = append(notes, healthNote{Check: "secret", Target: s.source, Level: levelWarn, Text: text, Advice: advice})
@@ -168,12 +167,10 @@ func (g *gateway) checkHeaders(context.Context, *statusView) []healthNote {
 			})
 		}
 	}
-	g.app.mu.Lock()
 	specs := map[string]*verifiers.Spec{}
-	for name, h := range g.app.sources {
+	for name, h := range g.app.allSources() {
 		specs[name] = h.provider.Spec()
 	}
-	g.app.mu.Unlock()
 	for _, source := range sortedKeys(specs) {
 		for _, header := range fragileHeaders(specs[source]) {
 			if !slices.ContainsFunc(sortedKeys(servers), func(name string) bool { return expectsHeader(servers[name], header) }) {

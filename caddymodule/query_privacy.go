@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,9 +31,7 @@ func (app *App) keepPrivacy(ctx context.Context, store queue.Store) error {
 	if !ok {
 		return nil
 	}
-	app.mu.Lock()
-	sources := maps.Clone(app.sources)
-	app.mu.Unlock()
+	sources := app.allSources()
 	for _, name := range sortedKeys(sources) {
 		value, err := json.Marshal(sources[name].privacy().privacyRules)
 		if err != nil {
@@ -101,13 +98,6 @@ func (g *gateway) privacy(ctx context.Context, source, provider string) (*privac
 	}
 	p.Redact, p.Mask, p.Elements = rules.Redact, append(p.Mask, rules.Mask...), append(p.Elements, rules.Elements...)
 	return p, nil
-}
-
-// source returns a configured source; nil if there is none of that name.
-func (app *App) source(name string) *Handler {
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	return app.sources[name]
 }
 
 // learn notes where a provider's requests carry signatures, tokens and secrets, and the elements of batches.

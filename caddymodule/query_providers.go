@@ -104,11 +104,9 @@ func (g *gateway) Provider(id string) (providerDetail, error) {
 
 // providerUse lists the sources of each provider.
 func (g *gateway) providerUse() map[string][]string {
-	g.app.mu.Lock()
-	defer g.app.mu.Unlock()
-	used := map[string][]string{}
-	for _, name := range sortedKeys(g.app.sources) {
-		id := g.app.sources[name].Provider
+	used, sources := map[string][]string{}, g.app.allSources()
+	for _, name := range sortedKeys(sources) {
+		id := sources[name].Provider
 		used[id] = append(used[id], name)
 	}
 	return used

@@ -75,11 +75,9 @@ func (g *gateway) Sources(ctx context.Context) ([]sourceView, error) {
 	for name := range stats.Sources {
 		views[name] = &sourceView{Name: name}
 	}
-	g.app.mu.Lock()
-	for name, h := range g.app.sources {
+	for name, h := range g.app.allSources() { // their files are read, which others must not wait for
 		views[name] = h.view()
 	}
-	g.app.mu.Unlock()
 	for name, s := range stats.Sources {
 		if views[name].Accepted = s.Accepted; !s.LastEvent.IsZero() {
 			views[name].LastEvent = s.LastEvent.UTC()
