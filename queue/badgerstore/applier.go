@@ -262,6 +262,9 @@ func (a *applier) publish(t *transaction) {
 	for l, lt := range t.lanes {
 		l.seen(lt.recents, horizon{visible, a.state.seq}, keep)
 	}
+	for _, l := range t.unseen {
+		l.seen(nil, horizon{visible, a.state.seq}, keep)
+	}
 	s.applied(a.state.seq)
 	if s.journal == nil {
 		return // it is being read

@@ -3,6 +3,8 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/sluice-webhooks/sluice/queue"
 )
@@ -45,10 +47,12 @@ func (a *applier) part(next cost) error {
 		return nil
 	}
 	a.state.kept |= keptPart
-	if err := a.write(a.tx); err != nil {
+	before := a.tx
+	if err := a.write(before); err != nil {
 		return err
 	}
 	a.tx = a.begin()
+	a.tx.waiting, a.tx.unseen = before.waiting, slices.AppendSeq(before.unseen, maps.Keys(before.lanes))
 	return nil
 }
 

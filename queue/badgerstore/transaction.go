@@ -15,6 +15,7 @@ type transaction struct {
 	later   cost   // what finish will take
 	last    uint64 // last operation that is in it as a whole
 	lanes   map[*lane]*laneChanges
+	unseen  []*lane // those that parts of an event before it have changed
 	sources map[string]struct{}
 	buckets map[uint32]struct{}
 	waiting []chan error
@@ -37,7 +38,9 @@ func (a *applier) begin() *transaction {
 	}
 }
 
-func (t *transaction) empty() bool { return t.used.rows == 0 && len(t.lanes) == 0 && t.events == 0 }
+func (t *transaction) empty() bool {
+	return t.used.rows == 0 && len(t.lanes) == 0 && t.events == 0
+}
 
 // takes reports whether there is room for more.
 func (t *transaction) takes(more cost) bool {
