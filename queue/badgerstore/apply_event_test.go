@@ -199,3 +199,15 @@ func TestMemoryOfManyDestinations(t *testing.T) {
 		}
 	}
 }
+
+// A part of an event, which is in the journal as a whole, is no damage.
+func TestCheckHalfAnEvent(t *testing.T) {
+	t.Parallel()
+	clock := queuetest.NewClock()
+	o := small()
+	o.Clock = clock.Now
+	report, err := CheckDir(t.Context(), halfApplied(t, clock, wide(manyDestinations)), o)
+	if err != nil || report.Damage != 0 {
+		t.Errorf("%v, %d findings of damage: %+v", err, report.Damage, report.Findings[:min(3, len(report.Findings))])
+	}
+}

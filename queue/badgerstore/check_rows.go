@@ -21,6 +21,7 @@ type checker struct {
 	applied appliedState
 	// prunedTo is the pruner's mark: events before it are stragglers, or pruned.
 	prunedTo uint64
+	begun    uint64 // the event of which there are only deliveries, because a crash came between its parts; 0: none
 	lanes    map[uint16]*laneCheck
 	names    map[string]uint16
 	unread   int // events whose record cannot be read
@@ -123,6 +124,9 @@ func (c *checker) meta() error {
 			c.format = d.fixed()
 		case string(key) == string(keyApplied):
 			c.applied.seq, c.applied.commits, c.applied.events = d.fixed(), d.fixed(), d.int()
+			if len(d.b) > 0 && kept(d.byte())&keptPart != 0 {
+				c.begun = c.applied.seq + 1
+			}
 		case string(key) == string(keyPruner):
 			c.prunedTo = d.fixed()
 		case len(key) == 4 && key[1] == prefixDest[1]:
@@ -162,6 +166,10 @@ func (c *checker) fifo() error {
 			return errors.Join(err, queue.ErrDamaged)
 		}
 		l, number := c.lane(be.Uint16(key[1:])), be.Uint64(key[3:])
+		if c.begun != 0 && number == blockOf(c.begun) && b.present&bitOf(c.begun) != 0 {
+			b.present &^= bitOf(c.begun)
+			l.pending++
+		}
 		l.fifo[number] = b.present
 		l.lowFIFO = min(l.lowFIFO, number)
 		return nil
@@ -180,13 +188,20 @@ func (c *checker) derived() error {
 				return queue.ErrDamaged
 			}
 			l := c.lane(be.Uint16(key[at:]))
-			l.have[i].add(key)
 			switch t.table {
 			case tabScheduled:
 				l.lowDue = min(l.lowDue, int64(be.Uint64(key[3:])))
+				if len(key) == 19 && be.Uint64(key[11:]) == c.begun {
+					l.pending++
+					return nil
+				}
 			case tabOpen:
 				l.lowOpen = min(l.lowOpen, be.Uint64(key[3:]))
+				if be.Uint64(key[3:]) == c.begun {
+					return nil
+				}
 			}
+			l.have[i].add(key)
 			return nil
 		})
 		if err != nil {
