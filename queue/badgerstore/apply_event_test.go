@@ -211,3 +211,28 @@ func TestCheckHalfAnEvent(t *testing.T) {
 		t.Errorf("%v, %d findings of damage: %+v", err, report.Damage, report.Findings[:min(3, len(report.Findings))])
 	}
 }
+
+// A store may have had more sources than one transaction takes.
+func TestSalvageOfManySources(t *testing.T) {
+	t.Parallel()
+	s := openManual(t, t.TempDir(), queuetest.NewClock())
+	a := stopApplier(t, s)
+	const many = 2000
+	moreThanFits(t, s, many)
+	a.tx = a.begin()
+	c := &carrier{s: s, a: a}
+	for i := range many {
+		if err := c.source(fmt.Sprint("source", i), &sourceRow{accepted: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.commit(); err != nil {
+		t.Fatal(err)
+	}
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	state := newAppliedState()
+	if err := state.load(sn); err != nil || len(state.sources) != many {
+		t.Errorf("%d sources (%v), want %d", len(state.sources), err, many)
+	}
+}

@@ -39,7 +39,7 @@ func (a *applier) begin() *transaction {
 }
 
 func (t *transaction) empty() bool {
-	return t.used.rows == 0 && len(t.lanes) == 0 && t.events == 0
+	return t.used.rows == 0 && len(t.lanes)+len(t.sources)+len(t.buckets) == 0 && t.events == 0
 }
 
 // takes reports whether there is room for more.
