@@ -115,12 +115,14 @@ func (s *Store) setAt(sn *snapshot, seq uint64, r *record) int64 {
 func (s *Store) reschedule(t *target) (*op, bool) {
 	before := t.record
 	set := s.setAt(t.sn, t.seq, &before)
-	if t.leased || before.state != queue.StatePending || before.place != inScheduled || before.wanted == 0 || !fromFuture(set, t.now) {
+	if t.leased || before.state != queue.StatePending || before.place != inScheduled || !fromFuture(set, t.now) {
 		return nil, true
 	}
 	after := before
 	after.due = t.now + max(0, before.due-set)
-	after.wanted = after.due
+	if before.wanted != 0 {
+		after.wanted = after.due
+	}
 	o := &op{}
 	t.l.change(o, t.seq, t.hash, before, after)
 	return o, true

@@ -211,3 +211,65 @@ func scheduleAfterTheClockWasAhead(t *testing.T, reopen bool) {
 		}
 	}
 }
+
+// What only the journal has of a clock that was ahead is scheduled anew too, and so is what has a place within its order key.
+func TestNewDeliveriesAfterTheClockWasAhead(t *testing.T) {
+	const ahead = 10 * 24 * time.Hour
+	for name, edit := range map[string]func(*queue.NewDelivery, time.Time){
+		"later":  func(d *queue.NewDelivery, now time.Time) { d.NotBefore = now.Add(30 * time.Second) },
+		"placed": func(d *queue.NewDelivery, now time.Time) { d.OrderKey, d.OrderAt = "k", now.Add(-time.Hour) },
+	} {
+		for _, applied := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, applied %t", name, applied), func(t *testing.T) {
+				clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
+				o := small()
+				o.Clock, o.manual = clock.Now, true
+				s, err := Open(t.TempDir(), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := stopApplier(t, s)
+				clock.now = clock.now.Add(ahead)
+				enqueueMany(t, s, "e", 1, func(_ int, ev *queue.NewEvent) { edit(&ev.Deliveries[0], clock.now) }, app)
+				if applied {
+					a.applyBatch(a.queue)
+				}
+				clock.now = clock.now.Add(-ahead)
+				if s, err = Open(image(t, s.Dir()), o); err != nil {
+					t.Fatal(err)
+				}
+				defer mustClose(t, s)
+				maintain(t, s, queue.Retention{})
+				wantSound(t, s)
+				clock.now = clock.now.Add(30 * time.Second)
+				if n := settleAt(t, s, []string{app}, queue.Settlement{State: queue.StateDelivered}); n != 1 {
+					t.Errorf("%d deliveries are due, want 1", n)
+				}
+			})
+		}
+	}
+}
+
+// The time in which retries start does not begin in the future.
+func TestFirstTryOfAClockThatWasAhead(t *testing.T) {
+	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	clock := &wrongClock{now}
+	o := small()
+	o.Clock, o.manual = clock.Now, true
+	s, err := Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, s)
+	id := enqueueMany(t, s, "e", 1, nil, app)[0]
+	for _, try := range []struct{ at, want time.Time }{
+		{now.Add(24 * time.Hour), now.Add(24 * time.Hour)}, {now, now}, {now.Add(time.Hour), now},
+	} {
+		clock.now = try.at
+		settleOne(t, s, queue.Settlement{State: queue.StatePending, Attempt: &queue.Attempt{At: clock.now, Status: 500}})
+		rows, err := s.Deliveries(t.Context(), id)
+		if err != nil || !rows[0].FirstTry.Equal(try.want) {
+			t.Errorf("after an attempt at %s: %+v %v, want %s", try.at, rows, err, try.want)
+		}
+	}
+}

@@ -29,6 +29,7 @@ func (s *Store) recover(dir string, state appliedState) error {
 		if err != nil {
 			return err
 		}
+		s.noteTime(p.enqueued)
 		bucket = max(bucket, p.claim.bucket)
 		p.claim.bucket = bucket
 		return a.addEvent(p)

@@ -142,7 +142,7 @@ func outcome(o *op, l *lane, held *lease, n *queue.Settlement, now int64) record
 	after := held.record
 	after.state = n.State
 	if n.Attempt != nil {
-		after.recordAttempt(o, l, held.seq, n.Attempt)
+		after.recordAttempt(o, l, held.seq, n.Attempt, now)
 	}
 	if n.State.Settled() {
 		after.place, after.due, after.wanted, after.settledAt = nowhere, 0, 0, now
@@ -156,7 +156,7 @@ func outcome(o *op, l *lane, held *lease, n *queue.Settlement, now int64) record
 }
 
 // recordAttempt counts an attempt. The one before moves out of the delivery's row into a row of its own.
-func (r *record) recordAttempt(o *op, l *lane, seq uint64, a *queue.Attempt) {
+func (r *record) recordAttempt(o *op, l *lane, seq uint64, a *queue.Attempt, now int64) {
 	if r.last != nil {
 		e := encoder{b: make([]byte, 0, 64)}
 		encodeAttempt(&e, r.last)
@@ -169,7 +169,7 @@ func (r *record) recordAttempt(o *op, l *lane, seq uint64, a *queue.Attempt) {
 	last.Error = clip(last.Error, maxError)
 	last.Response = slices.Clone(last.Response[:min(len(last.Response), maxResponse)])
 	r.last = &last
-	if r.firstTry == 0 {
+	if r.firstTry == 0 || fromFuture(r.firstTry, now) { // the time in which retries start would begin when a clock that was ahead is right
 		r.firstTry = nanos(a.At)
 	}
 	r.lastStatus, r.lastError = a.Status, a.Class
