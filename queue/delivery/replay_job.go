@@ -139,8 +139,8 @@ func (j *replayRun) step(id queue.ID, destination string) (stepEnd, error) {
 		return stepGone, unlessGone(err)
 	}
 	for _, old := range step.cancel {
-		if err := e.Store.Cancel(j.ctx, id, old); unlessGone(err) != nil {
-			return stepDone, err
+		if !j.try(func() error { return unlessGone(e.Store.Cancel(j.ctx, id, old)) }) {
+			return stepDone, j.ctx.Err()
 		}
 	}
 	return stepDone, nil

@@ -3,12 +3,14 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
+	"github.com/sluice-webhooks/sluice/queue/queuetest"
 )
 
 // ids are the events of the tries, in their order.
@@ -86,6 +88,33 @@ func TestReplayTakesUpJobsOfEarlierVersions(t *testing.T) {
 			r.wantState(id, "app", want)
 		}
 	})
+}
+
+// TestMoveCancelsInTheEnd: what a move has put back is not put back again because cancelling the old delivery failed at first.
+func TestMoveCancelsInTheEnd(t *testing.T) {
+	for name, to := range map[string]*app{"delivered": always(200), "under way": hanging()} {
+		bubble(t, func(t *testing.T) {
+			r, faulty, _ := newFaultyRig(t)
+			r.start(to.destination("new", Policy{Timeout: time.Hour}))
+			id := r.enqueue("old")
+			sleep(time.Millisecond)
+			faulty.Inject(queuetest.OpCancel, queuetest.Fault{Err: queue.ErrFull, Times: 2})
+			r.replay(ReplayRequest{
+				Filter:        queue.Filter{Destination: "old", States: []queue.State{queue.StatePending}},
+				ToDestination: "new", Move: true,
+			})
+			sleep(time.Minute)
+			r.wantState(id, "old", queue.StateCancelled)
+			if n := to.count(); n != 1 {
+				t.Errorf("%s: %d attempts at the new destination, want 1", name, n)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if err := r.engine.Close(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestMoveLeavesWhatWasDeliveredMeanwhile: a move is about what waits, and not any more about what waited when it was asked for.
