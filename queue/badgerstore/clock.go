@@ -115,7 +115,7 @@ func (s *Store) setAt(sn *snapshot, seq uint64, r *record) int64 {
 func (s *Store) reschedule(t *target) (*op, bool) {
 	before := t.record
 	set := s.setAt(t.sn, t.seq, &before)
-	if t.leased || before.state != queue.StatePending || before.place != inScheduled || !fromFuture(set, t.now) {
+	if t.leased || before.state != queue.StatePending || before.place != inScheduled || !fromFuture(set, t.now) || fromFuture(set, before.due) { // that was moved before
 		return nil, true
 	}
 	after := before
