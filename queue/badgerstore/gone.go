@@ -24,6 +24,16 @@ func isTombstone(raw []byte) bool { return len(raw) == 1 && raw[0] == tombstone[
 // bury overwrites a row with a tombstone.
 func (o *op) bury(key []byte) { o.muts = append(o.muts, mut{key, tombstone}) }
 
+// buried reports whether an event was overwritten with a tombstone.
+func (n *snapshot) buried(seq uint64) (buried bool) {
+	// One that cannot be read is none.
+	_ = n.read(eventKey(seq), func(raw []byte) error {
+		buried = isTombstone(raw)
+		return nil
+	})
+	return buried
+}
+
 // prunedTo returns the pruner's mark: events below it are pruned or stragglers.
 func (n *snapshot) prunedTo() uint64 {
 	n.mark.Do(func() {

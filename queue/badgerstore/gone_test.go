@@ -212,3 +212,37 @@ func TestDeletedMetadata(t *testing.T) {
 		t.Error("tombstones of metadata are looked for when there are none")
 	}
 }
+
+// A delivery that is dead because its event is lost stays for as long as others do.
+func TestDeadLettersOfALostEvent(t *testing.T) {
+	t.Parallel()
+	clock := queuetest.NewClock()
+	s := openManual(t, t.TempDir(), clock)
+	id := enqueueMany(t, s, "e", 1, nil, app)[0]
+	if err := s.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o := &op{}
+	o.del(eventKey(uint64(id)))
+	if err := s.applier.pushAll([]*op{o}); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = openManual(t, s.Dir(), clock) // has nothing of it in memory
+	defer mustClose(t, s)
+	if n := settleAt(t, s, []string{app}, queue.Settlement{State: queue.StateDelivered}); n != 0 {
+		t.Fatalf("%d deliveries of an event that is lost", n)
+	}
+	const keep = 24 * time.Hour
+	for want := int64(1); want >= 0; want-- {
+		maintain(t, s, queue.Retention{Delivered: 1, Dead: keep})
+		stats, err := s.Stats(t.Context())
+		if got := stats.Destinations[app].Dead; err != nil || int64(got) != want {
+			t.Errorf("%d dead letters (%v), want %d", got, err, want)
+		}
+		clock.Advance(2 * keep)
+	}
+	if n := rowsOf(t, s, "HDAS"); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}

@@ -110,7 +110,7 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 	x := examined{seq: seq, verdict: keep}
 	e, err := sn.event(seq, false)
 	if errors.Is(err, queue.ErrNotFound) {
-		return s.remains(sn, seq)
+		return s.remains(sn, seq, now, r)
 	}
 	if err != nil && !errors.Is(err, queue.ErrDamaged) {
 		return x, err
@@ -157,14 +157,24 @@ func (s *Store) examine(sn *snapshot, seq uint64, now time.Time, r queue.Retenti
 	return x, nil
 }
 
-// remains looks at what is left of an event that was pruned.
-func (s *Store) remains(sn *snapshot, seq uint64) (examined, error) {
+// remains looks at what is left of an event that was pruned. One that has no tombstone is lost: what became of its deliveries stays for its time.
+func (s *Store) remains(sn *snapshot, seq uint64, now time.Time, r queue.Retention) (examined, error) {
 	x := examined{seq: seq, verdict: gone}
-	err := s.records(sn, seq, func(l *lane, rec record) { x.records = append(x.records, laneRecord{l, rec}) })
+	keepFor, since := r.Delivered, int64(0)
+	err := s.records(sn, seq, func(l *lane, rec record) {
+		x.records = append(x.records, laneRecord{l, rec})
+		since = max(since, happened(rec.settledAt, now))
+		if rec.state == queue.StateDead {
+			keepFor = r.Dead
+		}
+	})
 	if errors.Is(err, queue.ErrDamaged) || slices.ContainsFunc(x.records, func(lr laneRecord) bool { return !lr.r.state.Settled() }) {
 		return examined{seq: seq, verdict: gone}, nil // it was not the pruner who left that
 	}
 	x.attempts = len(x.records) > 0
+	if x.attempts && !sn.buried(seq) && (keepFor <= 0 || now.Sub(fromNanos(since)) <= keepFor) {
+		x.verdict = keep
+	}
 	return x, err
 }
 
