@@ -39,6 +39,8 @@ func (c *cost) add(o cost) {
 // rowOf is what a row of that size takes.
 func rowOf(size int) cost { return cost{rows: 1, bytes: size + rowExtra} }
 
+func smallRows(n int) cost { return cost{rows: n, bytes: n * (smallRowMost + rowExtra)} }
+
 // mutCost is what setting or deleting a key takes.
 func (s *Store) mutCost(key, value int) cost {
 	if value >= s.o.valueThreshold() {
@@ -62,31 +64,24 @@ func sourceCost(name string) cost { return rowOf(sourceRowMost + len(name)) }
 
 func blockCost(b *block) cost { return rowOf(blockRowMost + blockKeyMost*len(b.hashes)) }
 
-// deliveryCost is what a delivery of a new event takes. b is its block, if it starts in the FIFO.
-func deliveryCost(destination string, timed bool, hash uint64, b *block) cost {
-	c := laneCost(destination)
-	if timed {
-		c.add(cost{rows: 2, bytes: 2 * (smallRowMost + rowExtra)})
+// deliveryCost is what a delivery of a new event takes.
+func (a *applier) deliveryCost(p *pending, d *pendingDelivery) cost {
+	c := laneCost(d.lane.name)
+	if d.timed {
+		c.add(smallRows(2))
 		return c
 	}
-	c.add(blockCost(b))
-	if hash != 0 {
+	c.add(blockCost(&a.block(d.lane, blockOf(p.seq)).block))
+	if d.hash != 0 {
 		c.bytes += blockKeyMost
 	}
 	return c
 }
 
-func (a *applier) deliveryCost(p *pending, d *pendingDelivery) cost {
-	if d.timed {
-		return deliveryCost(d.lane.name, true, d.hash, nil)
-	}
-	return deliveryCost(d.lane.name, false, d.hash, &a.block(d.lane, blockOf(p.seq)).block)
-}
-
 // recordCost is what a new event takes beside its deliveries, and beside what it completes of a zone.
 func (s *Store) recordCost(source string, record int) cost {
 	c := s.mutCost(len(eventKey(0)), record)
-	c.add(cost{rows: 2, bytes: 2 * (smallRowMost + rowExtra)}) // its claim, and that one's bucket
+	c.add(smallRows(2)) // its claim, and that one's bucket
 	c.add(sourceCost(source))
 	return c
 }
@@ -105,7 +100,7 @@ func (a *applier) opCost(o *op) (c cost) {
 		c.add(a.s.mutCost(len(m.key), len(m.value)))
 	}
 	if o.endBucket != 0 {
-		c.add(rowOf(smallRowMost))
+		c.add(smallRows(1))
 	}
 	if o.lane != nil {
 		c.add(laneCost(o.lane.name))

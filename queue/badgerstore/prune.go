@@ -159,7 +159,7 @@ func (o *op) removeDeliveries(seq uint64, records []laneRecord) {
 
 // removable is how many deliveries can surely be deleted in one transaction, with what else there is about their event.
 func (s *Store) removable() int {
-	each := cost{rows: 2, bytes: 2 * (smallRowMost + rowExtra)}
+	each := smallRows(2)
 	each.add(rowOf(laneRowMost + maxName))
 	each.add(rowOf(blockRowMost + blockKeyMost<<blockBits))
 	most := s.roomy()

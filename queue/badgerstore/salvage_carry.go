@@ -177,7 +177,7 @@ func (c *carrier) claim(key, value []byte, until int64) error {
 	if until <= c.a.state.buckets[bucket] {
 		return nil
 	}
-	if err := c.a.room(rowOf(smallRowMost)); err != nil {
+	if err := c.a.room(smallRows(1)); err != nil {
 		return err
 	}
 	c.a.state.buckets[bucket] = roundUntil(until)

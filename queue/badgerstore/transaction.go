@@ -32,7 +32,7 @@ func (a *applier) begin() *transaction {
 		s:     a.s,
 		txn:   a.s.db.NewTransaction(true),
 		roomy: a.s.roomy(),
-		later: rowOf(smallRowMost), // what is applied
+		later: smallRows(1), // what is applied
 		last:  a.visible.Load(),
 		lanes: map[*lane]*laneChanges{}, sources: map[string]struct{}{}, buckets: map[uint32]struct{}{},
 	}
@@ -78,7 +78,7 @@ func (t *transaction) source(name string) {
 
 func (t *transaction) bucket(number uint32) {
 	if _, ok := t.buckets[number]; !ok {
-		t.later.add(rowOf(smallRowMost))
+		t.later.add(smallRows(1))
 		t.buckets[number] = struct{}{}
 	}
 }
