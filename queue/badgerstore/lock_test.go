@@ -128,10 +128,16 @@ func TestLookingLeavesLock(t *testing.T) {
 func TestCrashesAreCounted(t *testing.T) {
 	t.Parallel()
 	m := newMixed(t, nil)
+	m.close()
+	m.o.still = true // no file goes while it is copied
+	m.open()
 	crash := func(want int) {
 		t.Helper()
 		if m.s.lock.crashes != want {
 			t.Errorf("%d crashes, want %d", m.s.lock.crashes, want)
+		}
+		if err := m.s.awaitTables(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 		m.dir = image(t, m.dir)
 		m.open()
