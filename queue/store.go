@@ -32,7 +32,8 @@ type Store interface {
 	// Enqueue stores events in one commit and returns one receipt for each, in their order, once that commit is durable.
 	//
 	// An event whose dedup key was claimed within its window is not stored: its receipt names the original, and Enqueue
-	// returns only when that original is durable. Within one call, a later event may be a duplicate of an earlier one.
+	// returns only when that original is durable. Within one call, a later event may be a duplicate of an earlier one. Duplicates alone are never ErrFull
+	// for a limit that refuses new events.
 	//
 	// A claim lasts for the window that it was made with, by the store's clock, and outlives its event. Without a key or with a window of zero
 	// no claim is made. Two deliveries of one event to the same destination are refused.

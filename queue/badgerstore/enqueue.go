@@ -17,7 +17,8 @@ type pending struct {
 	claim      dedupClaim
 	enqueued   int64
 	deliveries []pendingDelivery
-	bytes      int // of memory, roughly
+	bytes      int   // of memory, roughly
+	refusal    error // why it cannot be stored unless it is a duplicate
 
 	group     *group
 	continues bool // the next event of the group belongs to the same commit
@@ -58,9 +59,6 @@ func (s *Store) Enqueue(ctx context.Context, events []queue.NewEvent) ([]queue.R
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
 	defer s.leave()
-	if err := s.disk.accepts(); err != nil {
-		return nil, fmt.Errorf("enqueue: %w", err)
-	}
 	if len(events) == 0 {
 		return nil, nil
 	}
@@ -118,7 +116,7 @@ func (s *Store) encodeAll(events []queue.NewEvent, now time.Time) ([]*pending, e
 }
 
 func (s *Store) encode(n *queue.NewEvent, now time.Time) (*pending, error) {
-	p := &pending{ev: &n.Event, enqueued: now.UnixNano()}
+	p := &pending{ev: &n.Event, enqueued: now.UnixNano(), refusal: s.disk.accepts()}
 	if n.DedupKey != "" && n.DedupWindow > 0 {
 		p.claim = dedupClaim{hash: claimHash(n.Source, n.DedupKey), until: now.Add(n.DedupWindow).UnixNano()}
 	}
@@ -138,7 +136,7 @@ func (s *Store) encode(n *queue.NewEvent, now time.Time) (*pending, error) {
 			return nil, err
 		}
 		if lane.full() {
-			return nil, fmt.Errorf("%w: destination %q has as many pending deliveries as it may have", queue.ErrFull, d.Destination)
+			p.refusal = fmt.Errorf("%w: destination %q has as many pending deliveries as it may have", queue.ErrFull, d.Destination)
 		}
 		p.deliveries[i] = newPendingDelivery(lane, d, p.enqueued)
 	}
@@ -178,6 +176,10 @@ func (s *Store) submit(ctx context.Context, batch []*pending, seen []sighting, n
 		}
 		if seen[i].seq != 0 || originals[i] != nil {
 			continue
+		}
+		if p.refusal != nil {
+			s.claims.removeAll(news)
+			return nil, nil, p.refusal
 		}
 		if p.claim.until != 0 {
 			s.claims.add(p)

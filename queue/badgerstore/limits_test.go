@@ -13,6 +13,10 @@ import (
 func TestLimitsChangeWhileOpen(t *testing.T) {
 	m := newMixed(t, nil)
 	m.enqueue(30)
+	known := newEvent("known", 10, m.clock.Now(), app)
+	if _, err := m.s.Enqueue(t.Context(), []queue.NewEvent{known}); err != nil {
+		t.Fatal(err)
+	}
 	fits := func(l Limits) bool {
 		t.Helper()
 		if err := m.s.SetLimits(l); err != nil {
@@ -33,6 +37,15 @@ func TestLimitsChangeWhileOpen(t *testing.T) {
 	for _, l := range []Limits{{MinFree: 2 * free}, {MaxSize: least}, {MaxPending: 10}} {
 		if fits(l) {
 			t.Errorf("accepted with %+v", l)
+		}
+		if receipts, err := m.s.Enqueue(t.Context(), []queue.NewEvent{known, known}); err != nil || !receipts[0].Duplicate || !receipts[1].Duplicate {
+			t.Errorf("duplicates with %+v: %+v, %v", l, receipts, err)
+		}
+		fresh := m.event()
+		for range 2 { // the first one's claim must not outlive its refusal
+			if _, err := m.s.Enqueue(t.Context(), []queue.NewEvent{known, fresh}); !errors.Is(err, queue.ErrFull) {
+				t.Errorf("a new event among duplicates with %+v: %v", l, err)
+			}
 		}
 		if !fits(Limits{}) {
 			t.Errorf("refused after %+v was taken back", l)
