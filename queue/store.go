@@ -116,6 +116,7 @@ type Inspector interface {
 // A malformed Type or Cursor is an error. Following the cursors shows every event that was there at the first page once, and
 // none twice, whatever arrives meanwhile.
 type Filter struct {
+	ID          ID `json:",omitzero"` // the store's own id
 	Source      string
 	Provider    string
 	Destination string // has a delivery to it

@@ -54,6 +54,12 @@ func (s *Store) list(ctx context.Context, f *queue.Filter) (*pager, error) {
 		before = min(before, s.seqAt(sn, nanos(f.Until)+clockSlack))
 	}
 	p.narrow()
+	if id := uint64(f.ID); id != 0 {
+		if id < before {
+			_, err = p.look(id)
+		}
+		return p, err
+	}
 	from := p.candidates()
 	defer from.close()
 	p.zones = newZoneFilter(p, false)

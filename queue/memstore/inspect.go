@@ -85,6 +85,9 @@ func (s *Store) Events(ctx context.Context, f queue.Filter) (queue.Page, error) 
 		return queue.Page{}, err
 	}
 	defer s.mu.Unlock()
+	if f.ID != 0 {
+		return s.only(&f, before), nil
+	}
 	end, _ := slices.BinarySearchFunc(s.events, queue.ID(before), func(e *event, id queue.ID) int { return cmp.Compare(e.ID, id) })
 	var page queue.Page
 	for i := end - 1; i >= 0; i-- {
@@ -98,6 +101,14 @@ func (s *Store) Events(ctx context.Context, f queue.Filter) (queue.Page, error) 
 		}
 	}
 	return page, nil
+}
+
+// only is the page of the one event that the filter names, if it lets it through.
+func (s *Store) only(f *queue.Filter, before uint64) (page queue.Page) {
+	if e := s.byID[f.ID]; e != nil && uint64(f.ID) < before && matches(e, f) {
+		page.Events = append(page.Events, summary(e))
+	}
+	return page
 }
 
 func summary(e *event) queue.Summary {

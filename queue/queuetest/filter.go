@@ -3,6 +3,7 @@ package queuetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -72,6 +73,14 @@ func filterEvents(e *env) {
 	check(queue.Filter{Source: "shop"}, func(ev queue.Event) bool { return ev.Source == "shop" })
 	check(queue.Filter{Source: "sho"}, func(queue.Event) bool { return false })
 	check(queue.Filter{Provider: "stripe"}, func(ev queue.Event) bool { return ev.Provider == "stripe" })
+	for _, id := range []queue.ID{all[0].ID, all[9].ID, all[23].ID, all[0].ID + 1} {
+		check(queue.Filter{ID: id}, func(ev queue.Event) bool { return ev.ID == id })
+		check(queue.Filter{ID: id, Source: "shop"}, func(ev queue.Event) bool { return ev.ID == id && ev.Source == "shop" })
+		check(queue.Filter{ID: id, Type: "invoice.*"}, func(ev queue.Event) bool { return ev.ID == id && strings.HasPrefix(ev.Type, "invoice.") })
+		check(queue.Filter{ID: id, Since: middle}, func(ev queue.Event) bool { return ev.ID == id && !ev.ReceivedAt.Before(middle) })
+		check(queue.Filter{ID: id, Until: middle}, func(ev queue.Event) bool { return ev.ID == id && ev.ReceivedAt.Before(middle) })
+		check(queue.Filter{ID: id, Destination: "nobody"}, func(queue.Event) bool { return false })
+	}
 	check(queue.Filter{EventID: "id3"}, func(ev queue.Event) bool { return ev.EventID == "id3" })
 	check(queue.Filter{Type: "invoice.paid"}, func(ev queue.Event) bool { return ev.Type == "invoice.paid" })
 	check(queue.Filter{Type: "invoice.*"}, func(ev queue.Event) bool { return ev.Type == "invoice.paid" || ev.Type == "invoice.failed" })

@@ -28,8 +28,12 @@ func (r *modelRun) filterSome(rt *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(rt, "by id") == 0 {
 		f.EventID = fmt.Sprint(rapid.IntRange(1, r.names+1).Draw(rt, "filter's id"))
 	}
+	all := r.pages(queue.Filter{})
+	if len(all) > 0 && rapid.IntRange(0, 4).Draw(rt, "by own id") == 0 {
+		f.ID = rapid.SampledFrom(all).Draw(rt, "filter's own id").Event.ID
+	}
 	var want []queue.ID
-	for _, s := range r.pages(queue.Filter{}) {
+	for _, s := range all {
 		if lets(&f, &s) {
 			want = append(want, s.Event.ID)
 		}
@@ -39,7 +43,7 @@ func (r *modelRun) filterSome(rt *rapid.T) {
 
 // lets is a filter in the plainest form.
 func lets(f *queue.Filter, s *queue.Summary) bool {
-	if f.Source != "" && s.Event.Source != f.Source || f.EventID != "" && s.Event.EventID != f.EventID {
+	if f.ID != 0 && s.Event.ID != f.ID || f.Source != "" && s.Event.Source != f.Source || f.EventID != "" && s.Event.EventID != f.EventID {
 		return false
 	}
 	if f.Destination == "" && len(f.Destinations) == 0 && len(f.States) == 0 && f.Error == "" {
