@@ -84,22 +84,7 @@ func getEvents(w http.ResponseWriter, r *http.Request, g *gateway) error {
 	if err := p.done(); err != nil {
 		return err
 	}
-	if own, err := queue.ParseID(filter.EventID); err == nil { // id= takes both kinds
-		return writeOwnEvent(w, r, g, own, filter)
-	}
 	page, err := g.Events(r.Context(), filter)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, page)
-}
-
-// writeOwnEvent answers a list by the gateway's own id: one event or, if the provider uses ids that look like ours, those of the provider.
-func writeOwnEvent(w http.ResponseWriter, r *http.Request, g *gateway, own queue.ID, filter queue.Filter) error {
-	page, err := g.eventByID(r.Context(), own)
-	if err == nil && len(page.Events) == 0 {
-		page, err = g.Events(r.Context(), filter)
-	}
 	if err != nil {
 		return err
 	}

@@ -119,17 +119,22 @@ func TestAdminReplay(t *testing.T) {
 		rig.refused("POST", "/webhooks/events/evt_0/cancel?destination=", nil, 400, "bad_request")
 
 		slowly := postJSON[replayView](rig, "/webhooks/replay", map[string]any{"ids": []string{"evt_1", "evt_2", "evt_3"}, "to": "slow", "rate": 0.001})
+		if running := postJSON[replayView](rig, "/webhooks/replays/"+slowly.ID+"/cancel?dry_run=true", nil); running.State != "running" || !running.DryRun {
+			t.Errorf("would cancel: %+v", running)
+		}
 		if ended := postJSON[replayView](rig, "/webhooks/replays/"+slowly.ID+"/cancel", nil); ended.State != "cancelled" {
 			t.Errorf("cancelled replay: %+v", ended)
 		}
 		rig.refused("POST", "/webhooks/replays/"+slowly.ID+"/cancel", nil, 404, "no_replay")
-		if _, answer, _ := rig.call("POST", "/webhooks/replays/"+slowly.ID+"/cancel", nil); !strings.Contains(string(answer), "has ended already") {
-			t.Errorf("cancelled twice: %s", answer)
+		for _, query := range []string{"", "?dry_run=true"} {
+			if _, answer, _ := rig.call("POST", "/webhooks/replays/"+slowly.ID+"/cancel"+query, nil); !strings.Contains(string(answer), "has ended already") {
+				t.Errorf("cancelled twice%s: %s", query, answer)
+			}
 		}
 		rig.refused("GET", "/webhooks/replays/rp_x", nil, 404, "no_replay")
 		for name, body := range map[string]any{
 			"nothing": map[string]any{}, "unknown field": map[string]any{"destinations": "bad"}, "state": map[string]any{"filter": map[string]any{"states": []string{"odd"}}},
-			"all and more": map[string]any{"all": true, "ids": []string{"evt_1"}}, "held of all": map[string]any{"filter": map[string]any{"states": []string{"held"}}},
+			"all and more": map[string]any{"all": true, "ids": []string{"evt_1"}}, "held of one that holds nothing": map[string]any{"filter": map[string]any{"states": []string{"held"}, "destination": "good"}},
 			"move to nowhere": map[string]any{"all": true, "move": true}, "a list": []int{1},
 		} {
 			t.Log(name)

@@ -65,8 +65,8 @@ func getTail(w http.ResponseWriter, r *http.Request, g *gateway) error {
 func tailFilter(p *params, app *App) (func(*tailItem) bool, error) {
 	source, provider, destination, glob := p.text("source"), p.text("provider"), p.text("destination"), p.text("type")
 	kinds, results, reason := p.manyOf("kind", tailKinds), p.manyOf("result", tailResults), p.oneOf("error", tailReasons)
-	if _, err := queue.MatchType(glob, ""); err != nil {
-		p.fail("type %q is not a glob", glob)
+	if err := checkGlob(glob); err != nil {
+		p.fail("%v", err)
 	}
 	if h := app.source(source); h != nil && glob != "" && app.derived(source, h.provider.Spec().ID).kind {
 		p.fail("type %q finds nothing: source %s masks the types of its events", glob, source)

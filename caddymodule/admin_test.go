@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -101,6 +102,12 @@ func TestAdminEvents(t *testing.T) {
 		}
 		for _, query := range []string{"limit=0", "limit=1001", "state=odd", "type=[", "since=soon", "sorce=payments", "cursor=%00nonsense", "error=nope", "source=payments&source=careful", "since=1h&since=2h", "limit=1&limit=2"} {
 			rig.refused("GET", "/webhooks/events?"+query, nil, 400, "bad_request")
+		}
+		for _, call := range []string{"GET /webhooks/events", "GET /webhooks/dead", "GET /webhooks/export", "POST /webhooks/replay"} {
+			method, path, _ := strings.Cut(call, " ")
+			if status, answer, _ := rig.call(method, path+"?type=%5B", map[string]any{}); status != 400 || !strings.Contains(string(answer), "want one such as invoice.*") {
+				t.Errorf("%s of a type that is no glob: %d %s", call, status, answer)
+			}
 		}
 	})
 }

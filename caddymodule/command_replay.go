@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -37,7 +36,7 @@ func replayCommand() *cobra.Command {
 		Use: "replay [<id>...] [<filters>] [--to <destination>] [--dry-run]", Short: "Delivers events once more",
 		Long: `Delivers events once more: those named by id, or those that match the filters. Dedup does not apply; the limits of the destinations do.
 
-Without --state, filters select dead deliveries, or with --to all settled ones. With ids, all deliveries of those events are meant.
+Without --state, filters select dead deliveries, or with --to all settled ones. With ids as arguments, all deliveries of those events are meant; --id is a filter.
 The replay runs in the gateway: breaking this command off does not stop it.
 
 With --edit or --body, one event is delivered with another payload: as a new event, which names the original, and which the audit log records.`,
@@ -90,10 +89,6 @@ func replayOrderOf(cmd *cobra.Command, ids []string, flags *replayFlags) (replay
 	query, err := filterQuery(cmd)
 	if err != nil {
 		return order, err
-	}
-	if id := query.Get("id"); id != "" && strings.HasPrefix(id, "wh_") {
-		order.IDs = append(order.IDs, id)
-		query.Del("id")
 	}
 	filter := &replayFilter{
 		Source: query.Get("source"), Provider: query.Get("provider"), Destination: query.Get("destination"), Type: query.Get("type"),

@@ -50,10 +50,10 @@ func activeGateway(ctx context.Context, actor string) (*gateway, error) {
 	return &gateway{app: app, rt: rt, inspect: rt.store, meta: rt.store, actor: actor}, nil
 }
 
-// Events returns one page of events. In the filter's states, held is understood, and pending means pending and not held.
+// Events returns one page of events. In the filter's states, held is understood, and pending means pending and not held. Its EventID is the gateway's own id or the provider's.
 func (g *gateway) Events(ctx context.Context, f queue.Filter) (eventPage, error) {
-	if _, err := queue.MatchType(f.Type, ""); err != nil {
-		return eventPage{}, fmt.Errorf("%w: type %q is not a glob", errBadQuery, f.Type)
+	if err := g.checkFilter(ctx, &f); err != nil {
+		return eventPage{}, err
 	}
 	if f.Limit == 0 {
 		f.Limit = defaultPageSize
@@ -91,22 +91,32 @@ func listingError(err error, cursor string) error {
 	return fmt.Errorf("listing events: %w", err)
 }
 
-// eventByID is the page of one event; empty if there is none of that id.
-func (g *gateway) eventByID(ctx context.Context, id queue.ID) (eventPage, error) {
-	page := eventPage{Events: []eventView{}}
-	e, err := g.inspect.Event(ctx, id)
-	if errors.Is(err, queue.ErrNotFound) {
-		return page, nil
+// checkFilter refuses a type that is no glob, and finds out whose id the filter has.
+func (g *gateway) checkFilter(ctx context.Context, f *queue.Filter) error {
+	if err := checkGlob(f.Type); err != nil {
+		return fmt.Errorf("%w: %w", errBadQuery, err)
+	}
+	own, err := queue.ParseID(f.EventID)
+	if err != nil {
+		return nil //nolint:nilerr // it is the provider's
+	}
+	_, err = g.inspect.Deliveries(ctx, own)
+	if errors.Is(err, queue.ErrNotFound) { // a provider may use ids that look like ours
+		return nil
 	}
 	if err != nil {
-		return page, fmt.Errorf("event %s: %w", id, err)
+		return fmt.Errorf("event %s: %w", own, err)
 	}
-	deliveries, err := g.inspect.Deliveries(ctx, id)
-	if err != nil {
-		return page, fmt.Errorf("event %s: %w", id, err)
+	f.ID, f.EventID = own, ""
+	return nil
+}
+
+// checkGlob refuses what selects no types.
+func checkGlob(glob string) error {
+	if _, err := queue.MatchType(glob, ""); err != nil {
+		return fmt.Errorf("type %q is not a glob: want one such as invoice.*, with ? for one letter and [...] closed", glob)
 	}
-	page.Events = append(page.Events, g.view(e, len(e.Body), deliveries))
-	return page, nil
+	return nil
 }
 
 // find resolves what an operator calls an event: the gateway's own id, or the provider's, optionally of one source. Of several events with the provider's

@@ -39,6 +39,9 @@ type deadGroup struct {
 
 // Dead groups the dead deliveries that a filter selects; its states and error are not used. It looks at the newest ones, within bounds of time and number.
 func (g *gateway) Dead(ctx context.Context, f queue.Filter) (deadView, error) {
+	if err := checkGlob(f.Type); err != nil {
+		return deadView{}, fmt.Errorf("%w: %w", errBadQuery, err)
+	}
 	stats, err := g.inspect.Stats(ctx)
 	if err != nil {
 		return deadView{}, fmt.Errorf("statistics of the store: %w", err)

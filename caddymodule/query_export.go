@@ -28,7 +28,7 @@ func (g *gateway) Export(ctx context.Context, f queue.Filter, compact, onePage b
 		g.audit(ctx, "export", f.Source, describeFilter(&f))
 	}
 	for {
-		page, err := g.exportPage(ctx, f)
+		page, err := g.Events(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -42,16 +42,6 @@ func (g *gateway) Export(ctx context.Context, f queue.Filter, compact, onePage b
 			return nil
 		}
 	}
-}
-
-// exportPage lists events; the filter's id is the gateway's own or the provider's.
-func (g *gateway) exportPage(ctx context.Context, f queue.Filter) (eventPage, error) {
-	if own, err := queue.ParseID(f.EventID); err == nil {
-		if page, err := g.eventByID(ctx, own); err != nil || len(page.Events) > 0 {
-			return page, err
-		}
-	}
-	return g.Events(ctx, f)
 }
 
 func (x *exporter) write(ctx context.Context, v *eventView, w io.Writer) error {

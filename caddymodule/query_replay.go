@@ -34,7 +34,7 @@ type replayFilter struct {
 	Provider    string        `json:"provider,omitempty"`
 	Destination string        `json:"destination,omitempty"`
 	Type        string        `json:"type,omitempty"`
-	EventID     string        `json:"event_id,omitempty"`
+	EventID     string        `json:"event_id,omitempty"` // the gateway's own or the provider's
 	States      []queue.State `json:"states,omitempty"`
 	Error       string        `json:"error,omitempty"`
 	Since       time.Time     `json:"since,omitzero"`
@@ -95,7 +95,13 @@ func replayJobView(job *delivery.ReplayJob) replayView {
 	}
 	filter := &replayFilter{
 		Source: f.Source, Provider: f.Provider, Destination: f.Destination, Type: f.Type, EventID: f.EventID,
-		States: f.States, Error: f.Error, Since: utc(f.Since), Until: utc(f.Until),
+		States: r.States, Error: f.Error, Since: utc(f.Since), Until: utc(f.Until),
+	}
+	if f.ID != 0 {
+		filter.EventID = f.ID.String()
+	}
+	if len(r.States) == 0 { // of a job of an earlier version
+		filter.States = f.States
 	}
 	if !filter.empty() {
 		v.Request.Filter = filter
@@ -142,7 +148,11 @@ func (g *gateway) replayRequest(ctx context.Context, order *replayOrder) (delive
 	if class := request.Filter.Error; class != "" && !slices.Contains(failureClasses, class) {
 		return request, fmt.Errorf("%w: error %q: want one of %s", errBadQuery, class, strings.Join(failureClasses, ", "))
 	}
-	if err := g.storedStates(&request.Filter); err != nil {
+	if err := g.checkFilter(ctx, &request.Filter); err != nil {
+		return request, err
+	}
+	request.States = request.Filter.States
+	if err := g.storedStates(ctx, &request.Filter); err != nil {
 		return request, err
 	}
 	lookups := 0
@@ -165,20 +175,28 @@ func (g *gateway) replayRequest(ctx context.Context, order *replayOrder) (delive
 	return request, nil
 }
 
-// storedStates replaces held, which no store knows, by pending. Held deliveries are those of a destination, so one must be named.
-func (g *gateway) storedStates(f *queue.Filter) error {
-	i := slices.Index(f.States, queue.StateHeld)
-	if i < 0 {
+// maxReplayDestinations bounds the destinations that a job remembers because of what they hold at its start.
+const maxReplayDestinations = 500
+
+// storedStates puts held and pending, which are told apart by what the destinations do at present, into the terms of the store, as lists do.
+func (g *gateway) storedStates(ctx context.Context, f *queue.Filter) error {
+	asked := *f
+	match, ok, err := g.heldStates(ctx, f)
+	switch {
+	case err != nil:
+		return err
+	case match != nil:
+		return fmt.Errorf("%w: some destinations hold their deliveries and some do not: name one, or ask for pending, for held and for other states one by one", errBadQuery)
+	case len(f.Destinations) > maxReplayDestinations:
+		return fmt.Errorf("%w: these are deliveries of %d destinations: name one", errBadQuery, len(f.Destinations))
+	case ok:
 		return nil
+	case slices.Contains(asked.States, queue.StatePending):
+		return fmt.Errorf("%w: nothing is pending at present that is not held: ask for held", errBadQuery)
+	case asked.Destination != "":
+		return fmt.Errorf("%w: destination %q holds nothing at present: ask for pending", errBadQuery, asked.Destination)
 	}
-	if f.Destination == "" {
-		return fmt.Errorf("%w: state held needs a destination", errBadQuery)
-	}
-	if !g.rt.engine.Held(f.Destination) {
-		return fmt.Errorf("%w: destination %q holds nothing at present: ask for pending", errBadQuery, f.Destination)
-	}
-	f.States[i] = queue.StatePending
-	return nil
+	return fmt.Errorf("%w: no destination holds anything at present: ask for pending", errBadQuery)
 }
 
 // Replays returns the replay jobs that are remembered, newest first.
@@ -208,7 +226,7 @@ func (g *gateway) CancelReplay(ctx context.Context, id string, dryRun bool) (rep
 	}
 	if dryRun {
 		view.DryRun = true
-		return view, nil
+		return view, g.rt.engine.CanCancelReplay(id)
 	}
 	if err := g.rt.engine.CancelReplay(ctx, id); err != nil {
 		return replayView{}, err

@@ -35,11 +35,14 @@ var (
 // ReplayRequest says which deliveries are made once more. A replay passes the dedup by and keeps to the limits of its destinations, because all it does is to put
 // deliveries back into the queue.
 type ReplayRequest struct {
-	// Either events by id: all their deliveries, or those that Filter's Destination, States and Error select ...
+	// Either events by id: all their deliveries, or those that Filter's Destination, Destinations, States and Error select ...
 	IDs []queue.ID `json:"ids,omitempty"`
 
 	// ... or the deliveries of all events that match. Without States these are the settled ones; Until is the time of the request at the latest. Cursor and Limit are not used.
 	Filter queue.Filter `json:"filter"`
+
+	// States are those that were asked for, where people know more of them than a store does. They are kept with the job and have no effect.
+	States []queue.State `json:"states,omitempty"`
 
 	// ToDestination sends the events there instead of where their deliveries went; it must be configured.
 	ToDestination string `json:"to_destination,omitempty"`
@@ -189,7 +192,7 @@ func (e *Engine) checkReplay(r ReplayRequest) (ReplayRequest, error) {
 		return r, fmt.Errorf("replay: %w", ErrUnsupported)
 	}
 	f := &r.Filter
-	byFilter := f.Source != "" || f.Provider != "" || f.Type != "" || f.EventID != "" || !f.Since.IsZero() || !f.Until.IsZero()
+	byFilter := f.ID != 0 || f.Source != "" || f.Provider != "" || f.Type != "" || f.EventID != "" || !f.Since.IsZero() || !f.Until.IsZero()
 	reason := ""
 	switch {
 	case len(r.IDs) > MaxReplayIDs:
@@ -235,7 +238,7 @@ func (e *Engine) target(name string) *target {
 func (r *ReplayRequest) selects(d *queue.Delivery) bool {
 	f := &r.Filter
 	switch {
-	case f.Destination != "" && d.Destination != f.Destination,
+	case !f.MatchesDestination(d.Destination),
 		f.Error != "" && d.LastError != f.Error,
 		r.Move && d.Destination == r.ToDestination:
 		return false
@@ -284,7 +287,7 @@ func (r *ReplayRequest) plan(deliveries []queue.Delivery) (steps []replayStep) {
 	if r.ToDestination == "" {
 		return steps
 	}
-	everything := len(r.IDs) > 0 && r.Filter.Destination == "" && len(r.Filter.States) == 0 && r.Filter.Error == ""
+	everything := len(r.IDs) > 0 && r.Filter.Destination == "" && len(r.Filter.Destinations) == 0 && len(r.Filter.States) == 0 && r.Filter.Error == ""
 	if len(steps) == 0 && !everything { // an event by id goes there even if it has no delivery at all
 		return nil
 	}

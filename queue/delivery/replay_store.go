@@ -159,6 +159,15 @@ func (s *replays) cancel(ctx context.Context, id string) error {
 	return j.save(ctx)
 }
 
+// CanCancelReplay returns the error of CancelReplay, and stops nothing.
+func (e *Engine) CanCancelReplay(id string) error {
+	job, err := e.ReplayStatus(id)
+	if err == nil && job.State != ReplayRunning {
+		err = replayEnded(id)
+	}
+	return err
+}
+
 // replayEnded is the error for a replay that is none any more; it is an ErrNoReplay.
 type replayEnded string
 
