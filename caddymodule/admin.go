@@ -196,6 +196,7 @@ var problemCodes = []struct {
 	{reconcile.ErrRefused, http.StatusBadGateway, "provider_refuses"},
 	{reconcile.ErrUnexpected, http.StatusBadGateway, "provider_unexpected"},
 	{reopen.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
+	{queue.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{queue.ErrNotFound, http.StatusNotFound, "not_found"},
 	{queue.ErrDamaged, http.StatusInternalServerError, "damaged"},
 	{queue.ErrClosed, http.StatusServiceUnavailable, "store_closed"},

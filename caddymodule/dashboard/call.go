@@ -67,15 +67,20 @@ func (x *exchange) fail(err error) {
 	if !errors.As(err, &problem) {
 		problem = &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: err.Error()}
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		problem = &Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: "The form is larger than anybody can fill in."}
+	if isTooLarge(err) {
+		problem = &Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: "The form is larger than this page takes. Nothing was changed."}
 	}
 	problem.Title = http.StatusText(problem.Status)
 	page := &Page{Title: problem.Title, Data: &failure{Problem: *problem, Advice: adviceFor(problem.Code)}}
 	if err := x.render("problem", problem.Status, page); err != nil {
 		http.Error(x.w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)
 	}
+}
+
+// isTooLarge reports whether a form went over its bound.
+func isTooLarge(err error) bool {
+	var tooLarge *http.MaxBytesError
+	return errors.As(err, &tooLarge)
 }
 
 // failure is what the page of a problem shows.
@@ -92,6 +97,7 @@ var advice = map[string][]string{
 	},
 	"no_webhooks":         {"The configuration that runs now has no webhook handler. Add one, and reload Caddy."},
 	"bad_request":         {"Change the filter, or go back and correct the form."},
+	"too_large":           {"A large payload can be edited where it is not sent by a form: caddy webhooks replay <id> --edit, or --body <file>"},
 	"not_found":           {"It may have been pruned: see retain in the global options.", "An id that the provider gave it can be searched for under Events."},
 	"unknown_destination": {"No destination of that name is configured or has deliveries. See Destinations."},
 	"no_replay":           {"Only the last 50 jobs are remembered."},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -61,7 +62,11 @@ func New(backend Backend) (*Dashboard, error) {
 	}
 	d := &Dashboard{backend: backend, pages: pages, mux: http.NewServeMux()}
 	for pattern, view := range views {
-		d.mux.HandleFunc(pattern, d.serve(view))
+		limit := int64(maxForm)
+		if pattern == editing {
+			limit = maxEditForm
+		}
+		d.mux.HandleFunc(pattern, d.serve(view, limit))
 	}
 	d.mux.HandleFunc("GET /static/{version}/{file...}", serveStatic)
 	return d, nil
@@ -82,7 +87,7 @@ var views = map[string]view{
 	"GET /events/{id}/payload": (*exchange).payload,
 	"POST /events/{id}/replay": (*exchange).replayEvent,
 	"POST /events/{id}/cancel": (*exchange).cancelEvent,
-	"POST /events/{id}/resend": (*exchange).resendEvent,
+	editing:                    (*exchange).resendEvent,
 
 	"GET /dead":                     (*exchange).dead,
 	"GET /replays":                  (*exchange).replays,
@@ -145,16 +150,25 @@ type exchange struct {
 	csrf  string
 }
 
-const maxForm = 1 << 20 // bytes: an edited payload is the largest
+// Bounds of forms in bytes, as browsers send them.
+const (
+	maxForm     = 1 << 20
+	maxEditForm = 16 << 20 // of an edited payload: a byte of it takes up to three, and payloads have up to 5 MiB unless a source is told otherwise
+	maxUnread   = 64 << 20 // of a form that is too large: a browser shows no answer before it has sent everything
+)
 
-func (d *Dashboard) serve(view view) http.HandlerFunc {
+func (d *Dashboard) serve(view view, limit int64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{Dashboard: d, w: w, r: r, visit: r.Context().Value(visitKey{}).(Visit)}
 		session := x.session()
 		x.csrf = csrfToken(session, x.visit.User)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+			body := r.Body
+			r.Body = http.MaxBytesReader(w, body, limit)
 			if err := x.checkOrigin(); err != nil {
+				if isTooLarge(err) {
+					_, _ = io.CopyN(io.Discard, body, maxUnread) // whoever is gone needs no answer
+				}
 				x.fail(err)
 				return
 			}

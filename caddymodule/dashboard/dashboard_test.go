@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // fakeAPI answers calls by method and path, and notes them.
@@ -212,19 +215,62 @@ func TestNestedPayloads(t *testing.T) {
 	}
 }
 
+// editForm is the form for a changed payload, filled in.
+func editForm(payload string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/base/events/wh_1/resend", strings.NewReader(url.Values{"payload": {payload}, "destination": {"two"}, "csrf": {csrfToken(strings.Repeat("s", 26), "ada")}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", "http://example.com")
+	r.AddCookie(&http.Cookie{Name: sessionCookie, Value: strings.Repeat("s", 26)})
+	return r
+}
+
+// TestLargeEdit sends an edited payload that the form has laid out to many times its size, one as large as sources take, and one that is too large.
+func TestLargeEdit(t *testing.T) {
+	for name, body := range map[string]string{
+		"many small values": `[[[["` + strings.Repeat(`","`, 40000) + `"]]]]`, "as large as sources take": `{"a":"` + strings.Repeat(`<`, 5<<20-8) + `"}`,
+	} {
+		api := &fakeAPI{answers: map[string]string{"POST events/wh_1/resend": `{"id":"wh_2"}`}}
+		laid, ok := verifiers.IndentJSON([]byte(body), "  ", 16<<20)
+		w := serve(t, api, editForm(strings.ReplaceAll(string(laid), "\n", "\r\n")))
+		if !ok || w.Code != http.StatusSeeOther || len(api.calls) != 1 || string(api.calls[0].Raw) != body {
+			t.Errorf("%s: %d %.200s, %d calls", name, w.Code, w.Body, len(api.calls))
+		}
+	}
+	api := &fakeAPI{}
+	r := editForm(strings.Repeat("1", maxEditForm))
+	w := serve(t, api, r)
+	if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "caddy webhooks replay") || len(api.calls) != 0 {
+		t.Errorf("too large: %d %.2000s", w.Code, w.Body)
+	}
+}
+
+// TestTooLargeIsRead wants a form that is too large to be read to its end, because browsers show no answer before that.
+func TestTooLargeIsRead(t *testing.T) {
+	r := editForm("1")
+	sent := io.LimitReader(zeros{}, 2*maxEditForm)
+	r.Body = io.NopCloser(sent)
+	if w := serve(t, &fakeAPI{}, r); w.Code != http.StatusRequestEntityTooLarge {
+		t.Fatalf("%d", w.Code)
+	}
+	if left, err := io.Copy(io.Discard, sent); left != 0 || err != nil {
+		t.Errorf("%d bytes are not read: %v", left, err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
 // TestRefusedInput sends what the gateway does not take: the page has what was written, what is wrong with it, and no live updates.
 func TestRefusedInput(t *testing.T) {
 	api := &fakeAPI{answers: map[string]string{
 		"GET sources": `{"sources":[{"name":"pay"}]}`, "GET destinations": `{"destinations":[]}`, "GET events/wh_1/payload": `{"a":1}`,
 		"GET events/wh_1": `{"id":"wh_1","deliveries":[{"destination":"one","state":"dead"},{"destination":"two","state":"dead"}]}`,
 	}, refusals: map[string]string{"GET events": "odd since", "GET requests": "odd since", "GET dead": "odd since", "GET quarantine": "odd since", "POST replay": "odd since", "POST events/wh_1/resend": "odd to"}}
-	form := func(payload string) *http.Request {
-		r := httptest.NewRequest(http.MethodPost, "/base/events/wh_1/resend", strings.NewReader(url.Values{"payload": {payload}, "destination": {"two"}, "csrf": {csrfToken(strings.Repeat("s", 26), "ada")}}.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", "http://example.com")
-		r.AddCookie(&http.Cookie{Name: sessionCookie, Value: strings.Repeat("s", 26)})
-		return r
-	}
+	form := editForm
 	get := func(page string) *http.Request {
 		return httptest.NewRequest(http.MethodGet, "/base/"+page+"?source=pay&since=soon", nil)
 	}

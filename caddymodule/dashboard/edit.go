@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/sluice-webhooks/sluice/verifiers"
 )
+
+// editing is the address of the form for a changed payload.
+const editing = "POST /events/{id}/resend"
 
 // edit is the form for a changed payload.
 type edit struct {
@@ -32,7 +36,12 @@ func editable(p *pane) string {
 func (x *exchange) resendEvent() error {
 	id := x.r.PathValue("id")
 	changed := edit{Payload: x.r.PostForm.Get("payload"), Destination: x.r.PostForm.Get("destination")}
-	if err := json.Unmarshal([]byte(changed.Payload), new(json.RawMessage)); err != nil {
+	var payload bytes.Buffer // without the blanks that the form has put in: they would count for the source's max_body
+	err := json.Unmarshal([]byte(changed.Payload), new(json.RawMessage))
+	if err == nil {
+		err = json.Compact(&payload, []byte(changed.Payload))
+	}
+	if err != nil {
 		changed.Refused = "The edited payload is not JSON, so nothing was sent. " + place(changed.Payload, err)
 		return x.editAgain(changed)
 	}
@@ -40,9 +49,9 @@ func (x *exchange) resendEvent() error {
 	if changed.Destination != "" {
 		query.Set("destination", changed.Destination)
 	}
-	answer, err := x.ask(Call{Method: http.MethodPost, Path: "events/" + url.PathEscape(id) + "/resend", Query: query, Raw: []byte(changed.Payload)})
+	answer, err := x.ask(Call{Method: http.MethodPost, Path: "events/" + url.PathEscape(id) + "/resend", Query: query, Raw: payload.Bytes()})
 	var problem *Problem
-	if errors.As(err, &problem) && problem.Status == http.StatusBadRequest {
+	if errors.As(err, &problem) && (problem.Status == http.StatusBadRequest || problem.Status == http.StatusRequestEntityTooLarge) {
 		changed.Refused = problem.Detail
 		return x.editAgain(changed)
 	}
