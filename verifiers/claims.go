@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -100,13 +101,21 @@ func (s *jwtScheme) checkTimes(at time.Time, claims gjson.Result) error {
 func (s *jwtScheme) claimTime(payload []byte) (time.Time, error) {
 	for _, name := range s.p.spec.Timestamp.Names {
 		if v := jsonValue(payload, name); v != "" {
-			return parseTime(s.p.ts.unit, v)
+			return parseTime(s.p.ts.unit, wholeNumber(getJSON(payload, name), v))
 		}
 	}
 	if s.p.spec.Timestamp.Optional {
 		return time.Time{}, nil
 	}
 	return time.Time{}, fmt.Errorf("%w: timestamp", ErrUnsigned)
+}
+
+// wholeNumber is a claim's text without the fraction that a number may have (NumericDate, RFC 7519 section 2), and without an exponent.
+func wholeNumber(claim gjson.Result, text string) string {
+	if claim.Type != gjson.Number || !strings.ContainsAny(text, ".eE") || claim.Num < 0 || claim.Num >= 1<<53 {
+		return text
+	}
+	return strconv.FormatInt(int64(claim.Num), 10)
 }
 
 // sign makes a token as the provider would. It needs a shared secret or a private key.

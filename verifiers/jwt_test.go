@@ -230,6 +230,12 @@ func TestJWTClaims(t *testing.T) {
 		{"not yet", "nbf", now + 61, verifiers.ErrStale},
 		{"not yet within the leeway", "nbf", now + 60, nil},
 		{"old", "iat", now - 301, verifiers.ErrStale},
+		{"fraction of a second", "iat", json.Number("1700000000.75"), nil},
+		{"exponent", "iat", json.Number("1.7e9"), nil},
+		{"old, with a fraction", "iat", json.Number("1699999698.5"), verifiers.ErrStale},
+		{"long ago", "iat", json.Number("-0.5"), verifiers.ErrMalformed},
+		{"never", "iat", json.Number("1e300"), verifiers.ErrMalformed},
+		{"fraction as text", "iat", "1700000000.75", verifiers.ErrMalformed},
 		{"no time", "iat", nil, verifiers.ErrUnsigned},
 		{"time as text", "iat", "yesterday", verifiers.ErrMalformed},
 	} {
