@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -37,6 +38,33 @@ type LiveStoreModule interface {
 	StoreModule
 	// Apply gives an open store the options of this configuration. It is called when the configuration becomes the active one.
 	Apply(store queue.Store) error
+}
+
+// BoundedStoreModule is a [StoreModule] that takes no events beyond a size.
+type BoundedStoreModule interface {
+	StoreModule
+	// MaxEvent is how many bytes an event may have, with its header.
+	MaxEvent() int64
+}
+
+// maxEvent is how many bytes an event may have with its header; 0 if the store has no such bound. The store may not be loaded yet.
+func (app *App) maxEvent() int64 {
+	var store any = app.store
+	if app.store == nil {
+		name := struct{ Module string }{"badger"}
+		if len(app.StoreRaw) > 0 && json.Unmarshal(app.StoreRaw, &name) != nil {
+			return 0
+		}
+		module, err := caddy.GetModule("webhooks.stores." + name.Module)
+		if err != nil {
+			return 0
+		}
+		store = module.New()
+	}
+	if bounded, ok := store.(BoundedStoreModule); ok {
+		return bounded.MaxEvent()
+	}
+	return 0
 }
 
 // runtime is what survives reloads: an open store and the delivery engine on it.

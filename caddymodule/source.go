@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 
 	"github.com/sluice-webhooks/sluice/queue/delivery"
@@ -239,6 +240,10 @@ func (h *Handler) provisionRules() (err error) {
 	}
 	if r.maxBody == 0 {
 		r.maxBody = defaultMaxBody
+	}
+	if limit := h.app.maxEvent(); limit > 0 && r.maxBody > limit {
+		return fmt.Errorf("max_body of %d bytes: want at most %s, which is what the store takes of an event with its headers",
+			r.maxBody, humanize.IBytes(uint64(limit))) //nolint:gosec // not negative
 	}
 	if h.Split != nil {
 		r.split = *h.Split

@@ -132,6 +132,9 @@ func (b *BadgerStore) options(logger *zap.Logger) badgerstore.Options {
 	}
 }
 
+// MaxEvent implements [BoundedStoreModule].
+func (*BadgerStore) MaxEvent() int64 { return badgerstore.DefaultMaxEventSize }
+
 // Encrypted tells whether what the store holds is encrypted at rest.
 func (b *BadgerStore) Encrypted() bool { return len(b.key) > 0 }
 

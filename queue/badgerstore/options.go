@@ -10,6 +10,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// DefaultMaxEventSize is how many bytes an event may have with its header, unless told otherwise.
+const DefaultMaxEventSize = 32 << 20
+
 // Options of a store. The zero value of each means its default.
 type Options struct {
 	// Clock tells the time by which dedup windows end, deliveries are settled and replays come due. Default: the system's clock.
@@ -67,7 +70,7 @@ func (o *Options) setDefaults() error {
 	orDefault(&o.NumMemtables, 4)
 	orDefault(&o.ValueLogFileSize, 64<<20)
 	orDefault(&o.ValueThreshold, 1<<10)
-	orDefault(&o.MaxEventSize, 32<<20)
+	orDefault(&o.MaxEventSize, DefaultMaxEventSize)
 	if o.SegmentSize < 64<<10 || o.MemTableSize < 1<<20 || o.ValueLogFileSize < 1<<20 {
 		return errors.New("journal segments of less than 64 KiB, or memtables or value log files of less than 1 MiB, do not work")
 	}
