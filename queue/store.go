@@ -74,6 +74,9 @@ type Store interface {
 	Replay(ctx context.Context, event ID, destination string, orderKey string) error
 
 	// Cancel settles a pending or leased delivery as cancelled; a lease of it is lost. It is durable when it returns. A settled delivery stays as it is: ErrNotFound.
+	//
+	// The attempt of a leased one may be under way, so its order key stays taken until its holder settles the lease that is lost, or that would have run
+	// out, or the delivery is replayed.
 	Cancel(ctx context.Context, event ID, destination string) error
 
 	// Wake returns a channel that receives the name of a destination whenever deliveries may have become due for it by

@@ -80,10 +80,11 @@ func (w *claimWork) takeBackExpired() {
 		e := l.expiry[0]
 		held := l.leases[e.seq]
 		current := held != nil && held.token == e.token
-		if current && e.until > w.now {
+		if e.until > w.now && (current || l.isRecalled(e.seq, e.token)) {
 			return
 		}
 		heap.Pop(&l.expiry)
+		w.s.letGo(l, w.sn, e.seq, e.token)
 		if current {
 			w.s.giveBack(l, w.sn, held, held.since)
 			l.lapsed[held.seq] = held

@@ -26,7 +26,7 @@ func (w *claimWork) next() int64 {
 	}
 	for len(w.l.expiry) > 0 {
 		e := w.l.expiry[0]
-		if held := w.l.leases[e.seq]; held == nil || held.token != e.token {
+		if held := w.l.leases[e.seq]; (held == nil || held.token != e.token) && !w.l.isRecalled(e.seq, e.token) {
 			heap.Pop(&w.l.expiry)
 			continue
 		}

@@ -34,6 +34,7 @@ type lane struct {
 	schedule schedule
 	leases   map[uint64]*lease
 	lapsed   map[uint64]*lease // ran out, but nobody has claimed the delivery again
+	recalled map[uint64]*lease // of cancelled deliveries whose attempt may be under way; they keep their order keys taken
 	expiry   expiryHeap
 	keys     map[uint64]*orderKey
 	holding  map[*orderKey]struct{} // those that hold entries
@@ -95,6 +96,7 @@ func newLane(name string, id uint16) *lane {
 		schedule: schedule{complete: true},
 		leases:   map[uint64]*lease{},
 		lapsed:   map[uint64]*lease{},
+		recalled: map[uint64]*lease{},
 		keys:     map[uint64]*orderKey{},
 		holding:  map[*orderKey]struct{}{},
 		recent:   map[uint64]recent{},

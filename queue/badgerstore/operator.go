@@ -62,6 +62,7 @@ func (s *Store) replay(t *target, orderKey string) (*op, bool) {
 	k, mine := s.key(l, t.sn, t.hash), after.turn(t.seq)
 	k.drop(mine)
 	s.freed(l, k, t.seq)
+	delete(l.recalled, t.seq)
 	if k.owner != mine {
 		s.restoreOrder(l, t.sn, o, k, t.hash)
 	}
@@ -95,9 +96,11 @@ func (s *Store) cancel(t *target) (*op, bool) {
 	if k.owner.seq == t.seq && !k.ready(t.sn) {
 		return nil, false
 	}
+	if t.leased {
+		l.recalled[t.seq] = l.leases[t.seq]
+	}
 	s.takeOut(t)
 	k.drop(before.turn(t.seq))
-	s.freed(l, k, t.seq)
 	l.change(o, t.seq, t.hash, before, after)
 	switch {
 	case k.owner.seq == t.seq:
@@ -108,6 +111,27 @@ func (s *Store) cancel(t *target) (*op, bool) {
 		o.keys = append(o.keys, k)
 	}
 	return o, true
+}
+
+// isRecalled reports whether a lease is that of a cancelled delivery that keeps its order key taken.
+func (l *lane) isRecalled(seq, token uint64) bool {
+	held := l.recalled[seq]
+	return held != nil && held.token == token
+}
+
+// letGo frees the order key of a cancelled delivery whose attempt has ended, if that is what the lease is of; then it returns true, and others may be due. The caller
+// holds l.mu.
+func (s *Store) letGo(l *lane, sn *snapshot, seq, token uint64) bool {
+	if !l.isRecalled(seq, token) {
+		return false
+	}
+	hash := l.recalled[seq].hash
+	delete(l.recalled, seq)
+	k := l.keys[hash] // is kept as long as it is taken
+	if s.freed(l, k, seq); k.owner.seq == 0 {
+		l.retire(sn, k, hash)
+	}
+	return true
 }
 
 // takeOut ends the delivery's lease, or takes it out of the FIFO's window. What is in the schedule is found to be out of date there.

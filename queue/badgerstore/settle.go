@@ -71,6 +71,9 @@ func (s *Store) trySettle(l *lane, n *queue.Settlement) (done bool, lost error) 
 		held = l.lapsedLease(sn, seq)
 	}
 	if held == nil || held.token != n.Lease.Token {
+		if s.letGo(l, sn, seq, n.Lease.Token) {
+			s.wakes.send(l.name)
+		}
 		return true, leaseLost(n)
 	}
 	if n.State == queue.StatePending && n.Attempt == nil && n.Due.IsZero() && !n.StepAside {

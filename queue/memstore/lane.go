@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-webhooks/sluice/queue"
@@ -31,6 +32,7 @@ type lane struct {
 	leased    pq
 	open      pq // all of them, oldest event first
 	lines     map[string]*line
+	recalls   []*recalled
 	stats     queue.DestinationStats // but for OldestPending and NextDue
 }
 
@@ -54,6 +56,15 @@ type line struct {
 	front   *delivery
 	spare   *delivery
 	leased  *delivery
+	recall  *recalled // keeps the others hidden, as leased does
+}
+
+// recalled is the lease of a cancelled delivery whose attempt may be under way.
+type recalled struct {
+	event queue.ID
+	token uint64
+	until time.Time
+	line  *line
 }
 
 func (l *lane) line(key string) *line {
@@ -114,7 +125,7 @@ func (l *lane) show(d *delivery) {
 
 // advance shows what a line has to show, and reports whether that is something new.
 func (l *lane) advance(n *line) (shown bool) {
-	if n.leased != nil {
+	if n.leased != nil || n.recall != nil {
 		return false
 	}
 	if n.front == nil {
@@ -215,8 +226,30 @@ func (l *lane) finish(d *delivery) (unlocked bool) {
 	return false
 }
 
+// recall keeps the line of a leased delivery, which is to be cancelled, hidden until its attempt has ended.
+func (l *lane) recall(d *delivery) {
+	if n := d.line; n != nil && n.leased == d {
+		n.recall = &recalled{event: d.Event, token: d.token, until: d.until, line: n}
+		l.recalls = append(l.recalls, n.recall)
+	}
+}
+
+// letGo ends that for the leases that are chosen, and reports whether others of their lines can go now.
+func (l *lane) letGo(chosen func(*recalled) bool) (unlocked bool) {
+	l.recalls = slices.DeleteFunc(l.recalls, func(r *recalled) bool {
+		if !chosen(r) {
+			return false
+		}
+		r.line.recall = nil
+		unlocked = l.advance(r.line) || unlocked
+		return true
+	})
+	return unlocked
+}
+
 // promote makes ready what has come due and what was leased for too long.
 func (l *lane) promote(now time.Time) {
+	l.letGo(func(r *recalled) bool { return !r.until.After(now) })
 	for d := l.leased.top(); d != nil && !d.until.After(now); d = l.leased.top() {
 		l.release(d)
 	}
@@ -243,6 +276,11 @@ func (l *lane) next(now time.Time) time.Time {
 	}
 	if d := l.leased.top(); d != nil && (next.IsZero() || d.until.Before(next)) {
 		next = d.until
+	}
+	for _, r := range l.recalls {
+		if next.IsZero() || r.until.Before(next) {
+			next = r.until
+		}
 	}
 	return next
 }

@@ -29,6 +29,9 @@ func (s *Store) settle(n *queue.Settlement, now time.Time) error {
 	}
 	d := s.find(n.Lease.Event, n.Lease.Destination)
 	if d == nil || d.token == 0 || d.token != n.Lease.Token {
+		if l := s.lanes[n.Lease.Destination]; l != nil && l.letGo(func(r *recalled) bool { return r.event == n.Lease.Event && r.token == n.Lease.Token }) {
+			s.wake(n.Lease.Destination)
+		}
 		return fmt.Errorf("settle %s for %q: %w", n.Lease.Event, n.Lease.Destination, queue.ErrLeaseLost)
 	}
 	if n.Attempt != nil {
@@ -104,6 +107,7 @@ func (s *Store) Replay(ctx context.Context, id queue.ID, destination string, ord
 		d.Replayed = true
 		return nil
 	}
+	d.lane.letGo(func(r *recalled) bool { return r.event == id })
 	wasSettled := d.State.Settled()
 	if d.State == queue.StateDead {
 		d.lane.stats.Dead--
@@ -132,6 +136,7 @@ func (s *Store) Cancel(ctx context.Context, id queue.ID, destination string) err
 	if d == nil || d.State.Settled() {
 		return fmt.Errorf("cancel %s for %q: no unsettled delivery: %w", id, destination, queue.ErrNotFound)
 	}
+	d.lane.recall(d)
 	s.finish(d, queue.StateCancelled, s.clock())
 	return nil
 }

@@ -36,6 +36,7 @@ type expected struct {
 	untried  bool // was never leased, and is due at once since it was stored
 	token    uint64
 	until    time.Time
+	recalled uint64 // token of the lease that keeps the key taken after a cancellation
 }
 
 type expectedClaim struct {
@@ -66,6 +67,9 @@ func (d *expected) pending() bool { return d.state == queue.StatePending }
 // leased reports whether a lease keeps others away at that time.
 func (d *expected) leased(now time.Time) bool { return d.token != 0 && d.until.After(now) }
 
+// taken reports whether the attempt of a cancelled delivery may be under way at that time.
+func (d *expected) taken(now time.Time) bool { return d.recalled != 0 && d.until.After(now) }
+
 // claimable reports whether a delivery may be leased.
 func (m *model) claimable(d *expected, now time.Time) bool {
 	if !d.pending() || d.leased(now) || d.due.After(now) {
@@ -75,8 +79,11 @@ func (m *model) claimable(d *expected, now time.Time) bool {
 		return true
 	}
 	return !slices.ContainsFunc(m.deliveries, func(o *expected) bool {
-		if o == d || o.dest != d.dest || o.key != d.key || !o.pending() {
+		if o == d || o.dest != d.dest || o.key != d.key {
 			return false
+		}
+		if !o.pending() {
+			return o.taken(now)
 		}
 		// Of a replayed one and one that was held back and has not been leased yet, the one that is due first may go first.
 		free := d.replayed && !o.joins.IsZero() || o.joins.After(now)
@@ -111,6 +118,9 @@ func (m *model) count(dest string, now time.Time) int {
 func (m *model) moments(dest string, now time.Time) []time.Time {
 	var all []time.Time
 	for _, d := range m.deliveries {
+		if d.dest == dest && d.taken(now) {
+			all = append(all, d.until)
+		}
 		if d.dest != dest || !d.pending() {
 			continue
 		}
@@ -182,6 +192,9 @@ func (m *model) lease(c queue.Claimed, dest string, now time.Time) error {
 // settle applies a settlement; false if its lease is lost.
 func (m *model) settle(s queue.Settlement) bool {
 	d := m.find(s.Lease.Event, s.Lease.Destination)
+	if d != nil && d.recalled == s.Lease.Token {
+		d.recalled = 0
+	}
 	if d == nil || !d.pending() || d.token == 0 || d.token != s.Lease.Token {
 		return false
 	}
@@ -195,6 +208,14 @@ func (m *model) settle(s queue.Settlement) bool {
 		m.finish(d, s.State)
 	}
 	return true
+}
+
+// cancel notes a cancellation.
+func (m *model) cancel(d *expected, now time.Time) {
+	if d.key != "" && d.leased(now) {
+		d.recalled = d.token
+	}
+	m.finish(d, queue.StateCancelled)
 }
 
 func (m *model) finish(d *expected, state queue.State) {
@@ -214,13 +235,13 @@ func (m *model) replay(id queue.ID, dest, key string, received time.Time) {
 		m.deliveries = append(m.deliveries, d)
 	}
 	d.state, d.due, d.series, d.replayed, d.aside, d.untried, d.token = queue.StatePending, time.Time{}, 0, true, false, false, 0
-	d.joins = time.Time{}
+	d.joins, d.recalled = time.Time{}, 0
 }
 
 // reopen ends all leases.
 func (m *model) reopen() {
 	for _, d := range m.deliveries {
-		d.token = 0
+		d.token, d.recalled = 0, 0
 	}
 }
 

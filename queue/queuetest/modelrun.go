@@ -231,7 +231,7 @@ func (r *modelRun) cancelOne(rt *rapid.T) {
 	err := r.store.Cancel(r.Context(), id, dest)
 	if d := r.m.find(id, dest); d != nil && d.pending() {
 		r.must(err, "cancel")
-		r.m.finish(d, queue.StateCancelled)
+		r.m.cancel(d, r.clock.Now())
 	} else if !errors.Is(err, queue.ErrNotFound) {
 		r.Fatalf("cancel of %s for %s: %v, want %v", id, dest, err, queue.ErrNotFound)
 	}

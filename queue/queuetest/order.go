@@ -88,9 +88,11 @@ var orderTests = []test{
 		e.must(e.store.Cancel(e.Context(), ids[0], dest), "cancel a pending head")
 		c := e.claimOne(ids[1])
 		e.must(e.store.Cancel(e.Context(), ids[1], dest), "cancel a leased head")
+		e.idle() // its attempt may be under way
 		e.wantLost(e.outcome(c, queue.StateDelivered, 200, ""))
 		e.deliver(e.claimOne(ids[2]))
 	}},
+	{"CancelledWhileLeased", cancelledWhileLeased},
 	{"CancelledInTheMiddle", func(e *env) {
 		ids := e.put(e.ordered("1", "k"), e.ordered("2", "k"), e.ordered("3", "k"))
 		e.must(e.store.Cancel(e.Context(), ids[1], dest), "cancel")

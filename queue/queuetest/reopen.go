@@ -79,6 +79,7 @@ var reopenTests = []test{
 		e.reopen()
 		e.wantSet(e.claim(1000), ids[120:]...)
 	}},
+	{"CancelledWhileLeased", cancelledBeforeClosing},
 	{"RetriesKeepTheirTime", func(e *env) {
 		ids := e.fill("a", 4)
 		first := e.clock.Now()

@@ -32,7 +32,11 @@ var wakeTests = []test{
 			func(c queue.Claimed) { e.deliver(c) },
 			func(c queue.Claimed) { e.die(c) },
 			func(c queue.Claimed) { e.park(c, time.Hour) },
-			func(c queue.Claimed) { e.must(e.store.Cancel(e.Context(), c.Event.ID, dest), "cancel") },
+			func(c queue.Claimed) {
+				e.must(e.store.Cancel(e.Context(), c.Event.ID, dest), "cancel")
+				e.quiet()
+				e.wantLost(queue.Settlement{Lease: c.Lease, State: queue.StatePending})
+			},
 		}
 		for i, step := range steps {
 			c := e.claimOne(ids[i])
