@@ -27,6 +27,7 @@ type replayRun struct {
 	replays *replays
 	limiter limiter
 	trouble backoff
+	resumed bool // the first event with anything left to do may be half done
 
 	ctx  context.Context // ends when the job is cancelled or the engine stops
 	stop context.CancelFunc
@@ -122,6 +123,11 @@ func (j *replayRun) step(id queue.ID, destination string) (stepEnd, error) {
 		return stepGone, nil
 	}
 	step := steps[i]
+	resumed := j.resumed
+	j.resumed = false
+	if resumed && j.putBack(deliveries) {
+		return j.cancel(id, step.cancel)
+	}
 	if step.underWay(deliveries) {
 		return stepUnderWay, nil
 	}
@@ -138,8 +144,21 @@ func (j *replayRun) step(id queue.ID, destination string) (stepEnd, error) {
 	if err := e.Store.Replay(j.ctx, id, destination, key); err != nil {
 		return stepGone, unlessGone(err)
 	}
-	for _, old := range step.cancel {
-		if !j.try(func() error { return unlessGone(e.Store.Cancel(j.ctx, id, old)) }) {
+	return j.cancel(id, step.cancel)
+}
+
+// putBack reports whether this move put the event back already, before it was interrupted.
+func (j *replayRun) putBack(deliveries []queue.Delivery) bool {
+	r := &j.record.ReplayJob
+	return r.Request.Move && slices.ContainsFunc(deliveries, func(d queue.Delivery) bool {
+		return d.Destination == r.Request.ToDestination && d.Replayed && (!d.State.Settled() || !d.SettledAt.Before(r.Created))
+	})
+}
+
+// cancel ends the step of a move where the deliveries waited.
+func (j *replayRun) cancel(id queue.ID, destinations []string) (stepEnd, error) {
+	for _, old := range destinations {
+		if !j.try(func() error { return unlessGone(j.replays.engine.Store.Cancel(j.ctx, id, old)) }) {
 			return stepDone, j.ctx.Err()
 		}
 	}

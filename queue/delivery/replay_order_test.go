@@ -117,6 +117,41 @@ func TestMoveCancelsInTheEnd(t *testing.T) {
 	}
 }
 
+// TestMoveGoesOnAfterARestart: what a move has put back before it was interrupted is cancelled after it, and not put back again.
+func TestMoveGoesOnAfterARestart(t *testing.T) {
+	for name, to := range map[string]*app{"delivered": always(200), "dead": always(410)} {
+		bubble(t, func(t *testing.T) {
+			r, faulty, _ := newFaultyRig(t)
+			destination := to.destination("new", Policy{})
+			r.start(destination)
+			ids := []queue.ID{r.enqueue("old"), r.enqueue("old"), r.enqueue("old")}
+			sleep(time.Millisecond)
+			faulty.Inject(queuetest.OpCancel, queuetest.Fault{Err: queue.ErrFull})
+			job := r.replay(ReplayRequest{
+				Filter:        queue.Filter{Destination: "old", States: []queue.State{queue.StatePending}},
+				ToDestination: "new", Move: true,
+			})
+			sleep(time.Second)
+			if n := to.count(); n != 1 {
+				t.Fatalf("%s: %d attempts before the restart", name, n)
+			}
+			r.close()
+			faulty.Heal(queuetest.OpCancel)
+			r.engine = NewEngine(r.options)
+			r.start(destination)
+			sleep(time.Minute)
+			for _, id := range ids {
+				r.wantState(id, "old", queue.StateCancelled)
+			}
+			if n := to.count(); n != len(ids) {
+				t.Errorf("%s: %d attempts at the new destination, want %d", name, n, len(ids))
+			}
+			r.wantJob(job.ID, ReplayDone, len(ids), len(ids), 0)
+			r.close()
+		})
+	}
+}
+
 // TestMoveLeavesWhatWasDeliveredMeanwhile: a move is about what waits, and not any more about what waited when it was asked for.
 func TestMoveLeavesWhatWasDeliveredMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T) {

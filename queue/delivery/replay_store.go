@@ -126,6 +126,7 @@ func (s *replays) resume(records []replayRecord) {
 		s.jobs[r.ID] = j
 		s.last = max(s.last, r.Created.UnixMicro())
 		if r.State == ReplayRunning {
+			j.resumed = true
 			j.log("replay goes on")
 			s.engine.roles.Go(j.run)
 		} else {
