@@ -74,16 +74,14 @@ func (h *Handler) provisionAck() error {
 // only place where a source writes a 2xx for events.
 func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.Time, result string, waiter *replyWaiter) error {
 	if waiter != nil && result == resultAccepted && h.ackSync(ctx, w, waiter) {
-		h.count(result, now().Sub(started))
+		h.countAck(result, started)
 		return nil
 	}
 	if ctx.Err() != nil {
 		// stored, but too late for the provider, who has counted a failure: it will send the event again, and that one is a duplicate
 		return h.fail(w, nil, fmt.Errorf("answering: %w", ctx.Err()))
 	}
-	took := now().Sub(started)
-	h.count(result, took)
-	h.meters.ack.Observe(took.Seconds())
+	h.countAck(result, started)
 	reply := &h.ackReply
 	header := w.Header()
 	for name, value := range reply.header {
@@ -103,6 +101,13 @@ func (h *Handler) ack(ctx context.Context, w http.ResponseWriter, started time.T
 		_, _ = w.Write([]byte(reply.body)) // a provider that is gone sends again, and that one is a duplicate
 	}
 	return nil
+}
+
+// countAck counts a 2xx.
+func (h *Handler) countAck(result string, started time.Time) {
+	took := now().Sub(started)
+	h.count(result, took)
+	h.meters.ack.Observe(took.Seconds())
 }
 
 // account logs what became of the events and returns the request's result.

@@ -180,6 +180,7 @@ var problemCodes = []struct {
 	code   string
 }{
 	{errNoApp, http.StatusServiceUnavailable, "no_webhooks"},
+	{errNotActive, http.StatusServiceUnavailable, "not_active"},
 	{errBadQuery, http.StatusBadRequest, "bad_request"},
 	{errHidden, http.StatusForbidden, "hidden"},
 	{errSearchLimit, http.StatusGatewayTimeout, "search_limit"},

@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
 
 const destinationOptionNames = "to, timeout, retry, max_attempts, max_age, dead_on, deliver_on, retry_on, concurrency, rate, breaker, format, sign, header, bearer, basic, oauth2 or proxy"
@@ -69,7 +71,11 @@ func (o *destinationOptions) parse(d *caddyfile.Dispenser, dest *Destination) (k
 	case "retry_on":
 		err = parseStatuses(d, &dest.RetryOn)
 	case "concurrency":
-		err = parseText(d, &dest.Concurrency, "a number or auto")
+		if err = parseText(d, &dest.Concurrency, "a number or auto"); err == nil {
+			if wrong := dest.pacing(new(delivery.Policy)); wrong != nil {
+				err = d.WrapErr(wrong)
+			}
+		}
 	case "rate":
 		err = parseRateOption(d, dest)
 	case "breaker":

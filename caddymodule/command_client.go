@@ -168,7 +168,7 @@ func (c *adminClient) problem(raw []byte, resp *http.Response) error {
 	}
 	code := exitFailed
 	switch {
-	case p.Code == "no_webhooks":
+	case p.Code == "no_webhooks", p.Code == "not_active":
 		code = exitUnreachable
 	case slices.Contains([]string{"not_found", "unknown_destination", "no_replay"}, p.Code):
 		code = exitNotFound

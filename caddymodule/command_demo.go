@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -33,11 +34,24 @@ Needs no configuration and no network, and leaves nothing behind.`,
 		Args: cobra.NoArgs,
 	}
 	serve := cmd.Flags().Bool("serve", false, "Keep everything running afterwards and say what can be done with it")
+	outputFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("serve", "json")
 	cmd.RunE = runVerb(func(cmd *cobra.Command, _ []string) error {
+		asJSON, err := cmd.Flags().GetBool("json")
+		if err != nil {
+			return usageError(err)
+		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		out := cmd.OutOrStdout()
-		err := demo.Run(ctx, demo.Options{Out: out, Color: isTerminal(out), Serve: *serve, Command: program(), Pace: demoPace, Now: now})
+		o := demo.Options{Out: out, Color: isTerminal(out), Serve: *serve, Command: program(), Pace: demoPace, Now: now}
+		var checks []demo.Check
+		if asJSON {
+			o.Out, o.Pace, o.Report = io.Discard, 0, func(c []demo.Check) { checks = c }
+		}
+		if err = demo.Run(ctx, o); checks != nil {
+			err = errors.Join(err, json.NewEncoder(out).Encode(map[string]any{"checks": checks, "sound": err == nil}))
+		}
 		if errors.Is(err, context.Canceled) {
 			return errors.New("interrupted")
 		}

@@ -159,6 +159,7 @@ func refusedIDs(cmd *cobra.Command, client *adminClient) ([]string, error) {
 			ids = append(ids, page.Requests[i].ID)
 		}
 		if page.Next == "" {
+			tellNotKept(cmd, &page)
 			slices.Reverse(ids)
 			return ids, nil
 		}
@@ -175,6 +176,13 @@ func tellNoRefused(cmd *cobra.Command, client *adminClient) error {
 	return err
 }
 
+// tellNotKept says how many refused requests are missing.
+func tellNotKept(cmd *cobra.Command, page *refusedPage) {
+	if page.NotKept > 0 {
+		cmd.PrintErrf("%d more were refused since Caddy started and not kept: too many came at once. Their senders may send them again; see also reconcile.\n", page.NotKept)
+	}
+}
+
 func listQuarantine(cmd *cobra.Command, client *adminClient, limit int) error {
 	query, err := refusedQuery(cmd, limit, "source", "reason", "cursor")
 	if err != nil {
@@ -188,6 +196,7 @@ func listQuarantine(cmd *cobra.Command, client *adminClient, limit int) error {
 	if len(page.Requests) == 0 {
 		tellNothing(cmd, client, query, "refused requests")
 	}
+	tellNotKept(cmd, &page)
 	s := newScreen(cmd.OutOrStdout())
 	return showOr(cmd, s, raw, func() {
 		t := table{headings: []string{"REQUEST", "AT", "SOURCE", "REASON", "CLIENT", "DIAGNOSIS"}}

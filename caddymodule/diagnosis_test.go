@@ -337,9 +337,10 @@ func TestReleaseWithToken(t *testing.T) {
 
 // TestQuarantinePerSource checks that a flood at one source does not keep the requests of another out.
 func TestQuarantinePerSource(t *testing.T) {
+	moveClock(t) // it stands still
 	g := startGateway(t, "", diagnosedSite)
 	flood := signedRequest(t, provider(t, "github"), "forged", "http://x/", "{}", time.Now())
-	for range 2 * quarantineBurst {
+	for range quarantineCount + 50 {
 		if resp, _ := g.do("POST", "/github", flood.Header, "{}"); resp.StatusCode != 401 {
 			t.Fatal(resp.Status)
 		}
@@ -352,4 +353,7 @@ func TestQuarantinePerSource(t *testing.T) {
 		page, _, err := runningQuarantine(t).list(t.Context(), "stripe", "", "", 10)
 		return err == nil && len(page) == 1
 	})
+	if n, all := runningQuarantine(t).lost("github"), runningQuarantine(t).lost(""); n != 50 || all != n {
+		t.Errorf("%d requests are said to be missing, of all %d", n, all)
+	}
 }

@@ -20,9 +20,8 @@ const (
 	quarantineCount   = 1000
 	quarantineBytes   = 32 << 20
 	quarantineBody    = 1 << 20 // of one request; a larger body is not kept, so that request cannot be released
-	quarantinePerSec  = 5       // of one source
-	quarantineBurst   = 50
-	quarantineWaiting = 64
+	quarantinePerSec  = 5       // of one source, after as many at once as there is room for
+	quarantineWaiting = 8 << 20 // bytes of one source's requests in memory
 	quarantineChunk   = 60 << 10 // of a body in one entry of the store's metadata
 	quarantineAddress = 1000     // bytes of an address whose rest is cut
 	quarantineSweep   = 10 * time.Minute
@@ -70,7 +69,7 @@ type quarantine struct {
 
 	gate     sync.Mutex // held for a moment only: every refusal passes here
 	closed   bool
-	limiters map[string]*rate.Limiter // by source, so that a flood at one does not hide what is refused at another
+	intake   map[string]*quarantineIntake // by source, so that a flood at one does not hide what is refused at another; sources are configured, so there are few
 	waiting  chan *refusedRequest
 	wg       sync.WaitGroup
 
@@ -86,14 +85,22 @@ type quarantine struct {
 }
 
 type quarantineEntry struct {
-	id   string
-	at   time.Time
-	size int
+	id     string
+	source string
+	at     time.Time
+	size   int
+}
+
+// quarantineIntake is what a source hands over.
+type quarantineIntake struct {
+	limiter *rate.Limiter
+	waiting int // bytes
+	lost    int // requests that were not kept, because there were too many
 }
 
 func newQuarantine(meta queue.Metadata, rejected func() time.Duration, logger *zap.Logger) *quarantine {
 	q := &quarantine{
-		meta: meta, logger: logger, rejected: rejected, limiters: make(map[string]*rate.Limiter), waiting: make(chan *refusedRequest, quarantineWaiting),
+		meta: meta, logger: logger, rejected: rejected, intake: make(map[string]*quarantineIntake), waiting: make(chan *refusedRequest, 2*quarantineCount),
 		claimed: make(map[string]bool),
 	}
 	q.wg.Go(q.run)
@@ -112,18 +119,54 @@ func (q *quarantine) close() {
 func (q *quarantine) add(r *refusedRequest) {
 	q.gate.Lock()
 	defer q.gate.Unlock()
-	limiter := q.limiters[r.Source]
-	if limiter == nil { // sources are configured, so there are few
-		limiter = rate.NewLimiter(quarantinePerSec, quarantineBurst)
-		q.limiters[r.Source] = limiter
-	}
-	if q.closed || !limiter.AllowN(r.At, 1) {
+	if q.closed {
 		return
 	}
-	select {
-	case q.waiting <- r:
-	default:
+	in := q.intake[r.Source]
+	if in == nil {
+		in = &quarantineIntake{limiter: rate.NewLimiter(quarantinePerSec, quarantineCount)}
+		q.intake[r.Source] = in
 	}
+	if size := r.memory(); in.waiting+size <= quarantineWaiting && in.limiter.AllowN(r.At, 1) {
+		select {
+		case q.waiting <- r:
+			in.waiting += size
+			return
+		default:
+		}
+	}
+	in.lost++
+}
+
+// memory is about what a request that waits takes.
+func (r *refusedRequest) memory() int {
+	n := len(r.body) + len(r.URL)
+	for name, values := range r.Header {
+		n += len(name)
+		for _, value := range values {
+			n += len(value)
+		}
+	}
+	return n
+}
+
+// taken notes that a request with this memory does not wait any more.
+func (q *quarantine) taken(source string, size int) {
+	q.gate.Lock()
+	defer q.gate.Unlock()
+	q.intake[source].waiting -= size
+}
+
+// lost is how many refused requests of a source, or of all, were not kept since Caddy started because too many came at once.
+func (q *quarantine) lost(source string) (n int) {
+	q.gate.Lock()
+	defer q.gate.Unlock()
+	for name, in := range q.intake {
+		if source == "" || source == name {
+			n += in.lost
+		}
+	}
+	return n
 }
 
 // quarantineRequest keeps a request whose refusal somebody may want to understand.
@@ -158,7 +201,10 @@ func (q *quarantine) run() {
 			if !open {
 				return
 			}
-			if err := q.store(context.Background(), r); err != nil {
+			size := r.memory()
+			err := q.store(context.Background(), r)
+			q.taken(r.Source, size)
+			if err != nil {
 				q.logger.Warn("refused request was not kept", zap.String("source", r.Source), zap.Error(err))
 			}
 		case <-ticker.C:

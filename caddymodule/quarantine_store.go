@@ -74,7 +74,7 @@ func (q *quarantine) put(ctx context.Context, r *refusedRequest, head []byte) (e
 		q.searched = false // a store that does not take it whole may not give it back either
 		return err
 	}
-	q.index = append(q.index, quarantineEntry{id: r.ID, at: r.At, size: len(head) + len(r.body)})
+	q.index = append(q.index, quarantineEntry{id: r.ID, source: r.Source, at: r.At, size: len(head) + len(r.body)})
 	q.bytes += len(head) + len(r.body)
 	return nil
 }
@@ -94,7 +94,7 @@ func (q *quarantine) load(ctx context.Context) error {
 			if !r.NoBody {
 				size += r.Size
 			}
-			q.index = append(q.index, quarantineEntry{id: r.ID, at: r.At, size: size})
+			q.index = append(q.index, quarantineEntry{id: r.ID, source: r.Source, at: r.At, size: size})
 			q.bytes += size
 			if number, err := strconv.ParseInt(strings.TrimPrefix(r.ID, "rq_"), 16, 64); err == nil { // the clock may have been set back since
 				q.last = max(q.last, number)
@@ -129,14 +129,32 @@ func (q *quarantine) prune(ctx context.Context) error {
 	}
 }
 
-// surplus is the oldest request, if a bound is exceeded or it is from before a moment.
+// surplus is the oldest request if it is from before a moment, and if a bound is exceeded the oldest one of the source that takes the most.
 func (q *quarantine) surplus(oldest time.Time) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.index) > 0 && (len(q.index) > quarantineCount || q.bytes > quarantineBytes || q.index[0].at.Before(oldest)) {
+	many := len(q.index) > quarantineCount
+	switch {
+	case len(q.index) > 0 && q.index[0].at.Before(oldest):
 		return q.index[0].id
+	case !many && q.bytes <= quarantineBytes:
+		return ""
 	}
-	return ""
+	takes := make(map[string]int)
+	for _, e := range q.index {
+		if many {
+			takes[e.source]++
+		} else {
+			takes[e.source] += e.size
+		}
+	}
+	var first quarantineEntry
+	for _, e := range q.index {
+		if takes[e.source] > takes[first.source] {
+			first = e
+		}
+	}
+	return first.id
 }
 
 // remove deletes a request. It leaves the index last: one that the store does not give up now is tried again.

@@ -70,6 +70,12 @@ func TestQuarantineIsBounded(t *testing.T) {
 	q := newQuarantine(store, func() time.Duration { return time.Hour }, zap.NewNop())
 	app := new(App)
 	start := now()
+	const others = 20
+	for range others { // they are the oldest, and of a source that does not take much
+		if err := q.store(t.Context(), &refusedRequest{Source: "other", At: start, Size: 10, body: []byte("0123456789"), app: app}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := range quarantineCount + 50 {
 		r := &refusedRequest{Source: "s", At: start.Add(time.Duration(i) * time.Millisecond), Size: 10, body: []byte("0123456789"), app: app}
 		if err := q.store(t.Context(), r); err != nil {
@@ -100,6 +106,9 @@ func TestQuarantineIsBounded(t *testing.T) {
 	}
 	if seen != quarantineCount {
 		t.Errorf("pages hold %d", seen)
+	}
+	if page, _, err := q.list(t.Context(), "other", "", "", 100); err != nil || len(page) != others {
+		t.Errorf("%d requests of the other source, %v", len(page), err)
 	}
 	forward(2 * time.Hour)
 	late := &refusedRequest{Source: "s", At: now(), app: app}

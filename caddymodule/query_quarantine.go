@@ -38,7 +38,8 @@ type refusedDetail struct {
 // refusedPage is one page of refused requests, newest first.
 type refusedPage struct {
 	Requests []refusedView `json:"requests"`
-	Next     string        `json:"next,omitempty"` // cursor of the next page; absent at the end
+	Next     string        `json:"next,omitempty"`     // cursor of the next page; absent at the end
+	NotKept  int           `json:"not_kept,omitempty"` // more that were refused since Caddy started: too many came at once
 }
 
 func newRefusedView(r *refusedRequest) refusedView {
@@ -60,7 +61,7 @@ func (g *gateway) Quarantine(ctx context.Context, source, reason, cursor string,
 	if err != nil {
 		return refusedPage{}, err
 	}
-	page := refusedPage{Requests: make([]refusedView, len(requests)), Next: next}
+	page := refusedPage{Requests: make([]refusedView, len(requests)), Next: next, NotKept: g.rt.quarantine.lost(source)}
 	for i, r := range requests {
 		page.Requests[i] = newRefusedView(r)
 	}

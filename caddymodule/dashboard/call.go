@@ -96,6 +96,7 @@ var advice = map[string][]string{
 		"If the dashboard stands below a path of your site, use handle_path, or tell it the path: webhooks_dashboard /dashboard/*",
 	},
 	"no_webhooks":         {"The configuration that runs now has no webhook handler. Add one, and reload Caddy."},
+	"not_active":          {"Wait a moment. The store may be waiting for another process that has it open."},
 	"bad_request":         {"Change the filter, or go back and correct the form."},
 	"too_large":           {"A large payload can be edited where it is not sent by a form: caddy webhooks replay <id> --edit, or --body <file>"},
 	"not_found":           {"It may have been pruned: see retain in the global options.", "An id that the provider gave it can be searched for under Events."},

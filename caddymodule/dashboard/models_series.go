@@ -60,6 +60,7 @@ type Request struct {
 type RefusedPage struct {
 	Requests []Refused `json:"requests"`
 	Next     string    `json:"next"`
+	NotKept  int       `json:"not_kept"`
 }
 
 // Refused is a refused request.

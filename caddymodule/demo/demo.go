@@ -27,6 +27,8 @@ type Options struct {
 	Command string
 	// Pace is the time between two events of a quiet stretch. It serves the reader only; zero sends as fast as the gateway answers.
 	Pace time.Duration
+	// Report takes the sums at the end of the story. Default: they are told only.
+	Report func([]Check)
 	// Now is the clock.
 	Now func() time.Time
 }

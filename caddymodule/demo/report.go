@@ -8,15 +8,15 @@ import (
 // ambiguous are failures after which an application may have taken the event all the same: then it gets it again, as "at least once" says.
 var ambiguous = []string{"timeout", "reset", "truncated"}
 
-// check is a sum that must be right.
-type check struct {
-	claim string
-	wrong []string // what contradicts it
+// Check is a sum that must be right.
+type Check struct {
+	Claim string   `json:"claim"`
+	Wrong []string `json:"wrong,omitempty"` // what contradicts it
 }
 
-func (c *check) unless(ok bool, format string, args ...any) {
+func (c *Check) unless(ok bool, format string, args ...any) {
 	if !ok {
-		c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
+		c.Wrong = append(c.Wrong, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -25,15 +25,17 @@ func (s *stage) report(gateway counters) bool {
 	s.out.heading("Summary")
 	s.totals(gateway)
 	sound := true
-	for _, c := range []check{
-		s.checkAnswers(), s.checkIntake(gateway), s.checkDeliveries(gateway), s.checkArrivals(), s.checkRepeats(), s.checkApplications(),
-	} {
+	checks := []Check{s.checkAnswers(), s.checkIntake(gateway), s.checkDeliveries(gateway), s.checkArrivals(), s.checkRepeats(), s.checkApplications()}
+	if s.o.Report != nil {
+		s.o.Report(checks)
+	}
+	for _, c := range checks {
 		verdict, color := "ok", green
-		if len(c.wrong) > 0 {
+		if len(c.Wrong) > 0 {
 			verdict, color, sound = "WRONG", red, false
 		}
-		s.out.text("%s  %s", s.out.paint(color, fmt.Sprintf("%-5s", verdict)), c.claim)
-		for _, w := range c.wrong {
+		s.out.text("%s  %s", s.out.paint(color, fmt.Sprintf("%-5s", verdict)), c.Claim)
+		for _, w := range c.Wrong {
 			s.out.text("       %s", w)
 		}
 	}
@@ -92,15 +94,15 @@ func (s *stage) goesTo(event string, app *application) bool {
 	return app == s.onboarding || source == "heyvisa"
 }
 
-func (s *stage) checkAnswers() check {
-	c := check{claim: "every genuine request was answered with 2xx, and nothing else was"}
-	c.wrong = append(c.wrong, s.tally.wrong...)
+func (s *stage) checkAnswers() Check {
+	c := Check{Claim: "every genuine request was answered with 2xx, and nothing else was"}
+	c.Wrong = append(c.Wrong, s.tally.wrong...)
 	return c
 }
 
-func (s *stage) checkIntake(gateway counters) check {
+func (s *stage) checkIntake(gateway counters) Check {
 	accepted, duplicates, refused := intake(gateway)
-	c := check{claim: fmt.Sprintf("sender and gateway count the same: %d accepted, %d duplicates, %d refused", accepted, duplicates, refused)}
+	c := Check{Claim: fmt.Sprintf("sender and gateway count the same: %d accepted, %d duplicates, %d refused", accepted, duplicates, refused)}
 	c.unless(accepted == s.tally.fresh, "%d events were sent, %d accepted", s.tally.fresh, accepted)
 	// a request that got no answer may have come in all the same: then its repetition is a duplicate
 	c.unless(duplicates >= s.tally.repeats && duplicates <= s.tally.repeats+s.tally.broken, "%d repeats were sent, %d found", s.tally.repeats, duplicates)
@@ -108,8 +110,8 @@ func (s *stage) checkIntake(gateway counters) check {
 	return c
 }
 
-func (s *stage) checkDeliveries(gateway counters) check {
-	c := check{claim: "accepted = delivered + dead + held, for each application"}
+func (s *stage) checkDeliveries(gateway counters) Check {
+	c := Check{Claim: "accepted = delivered + dead + held, for each application"}
 	for _, app := range s.destinations() {
 		d := s.destination(app, gateway)
 		c.unless(d.due == d.delivered+d.dead+d.held, "%s: %d accepted, but %d + %d + %d", app.name, d.due, d.delivered, d.dead, d.held)
@@ -125,8 +127,8 @@ func (s *stage) checkDeliveries(gateway counters) check {
 }
 
 // checkArrivals looks every accepted event up at the applications.
-func (s *stage) checkArrivals() check {
-	c := check{claim: "every accepted event reached its applications or is dead there"}
+func (s *stage) checkArrivals() Check {
+	c := Check{Claim: "every accepted event reached its applications or is dead there"}
 	for _, app := range s.destinations() {
 		confirmed := make(map[string]bool)
 		got, _ := app.receptions()
@@ -148,8 +150,8 @@ func (s *stage) checkArrivals() check {
 }
 
 // checkRepeats makes sure that no event was delivered twice, but for those whose first delivery broke off without an answer.
-func (s *stage) checkRepeats() check {
-	c := check{claim: "no duplicate was delivered"}
+func (s *stage) checkRepeats() Check {
+	c := Check{Claim: "no duplicate was delivered"}
 	for _, app := range s.destinations() {
 		ids := make(map[string]int)
 		got, _ := app.receptions()
@@ -182,11 +184,11 @@ func (s *stage) unanswered(id, destination string) (n int) {
 }
 
 // checkApplications has what the applications themselves have to complain of.
-func (s *stage) checkApplications() check {
-	c := check{claim: "the applications verified every signature by their own code, and every VerifEye event has its result"}
+func (s *stage) checkApplications() Check {
+	c := Check{Claim: "the applications verified every signature by their own code, and every VerifEye event has its result"}
 	for _, app := range s.destinations() {
 		got, faults := app.receptions()
-		c.wrong = append(c.wrong, faults...)
+		c.Wrong = append(c.Wrong, faults...)
 		for _, r := range got {
 			c.unless(app != s.onboarding || r.source != "verifeye" || r.enriched, "%s has no result", r.eventID)
 		}
