@@ -148,10 +148,6 @@ var distinctEvents = []told{
 	}},
 	{"incode", []delivery{
 		body(`{"interviewId":"1","onboardingStatus":"MANUAL_REVIEW_APPROVED"}`), body(`{"interviewId":"1","onboardingStatus":"MANUAL_REVIEW_REJECTED"}`),
-		body(`{"interviewId":"1","onboardingStatus":"MANUAL_REVIEW_APPROVED"}`),
-	}},
-	{"verifeye", []delivery{
-		body(`{"event":"VerificationCompleted","verificationSessionId":"1"}`), body(`{"event":"VerificationCompleted","verificationSessionId":"1"}`),
 	}},
 	{"jumio", []delivery{
 		body(`{"callbackSentAt":"1","workflowExecution":{"id":"1","status":"PROCESSED"}}`), body(`{"callbackSentAt":"2","workflowExecution":{"id":"1","status":"PROCESSED"}}`),
@@ -170,7 +166,6 @@ var distinctEvents = []told{
 	{"bigcommerce", []delivery{
 		body(`{"scope":"store/product/updated","data":{"id":1},"hash":"h","created_at":1}`), body(`{"scope":"store/product/updated","data":{"id":1},"hash":"h","created_at":2}`),
 	}},
-	{"grafana", []delivery{body(`{"groupKey":"g","status":"firing","alerts":[]}`), body(`{"groupKey":"g","status":"firing","alerts":[]}`)}},
 	{"ably", []delivery{
 		body(`{"items":[{"webhookId":"1","serial":"s","name":"n","data":{"channelId":"1"}},{"webhookId":"1","serial":"s","name":"n","data":{"channelId":"2"}}]}`),
 		body(`{"items":[{"webhookId":"2","name":"channel.opened"},{"webhookId":"2","name":"channel.opened"}]}`),
