@@ -19,9 +19,9 @@ import (
 const (
 	quarantineCount   = 1000
 	quarantineBytes   = 32 << 20
-	quarantineBody    = 1 << 20 // of one request; a larger body is not kept, so that request cannot be released
-	quarantinePerSec  = 5       // of one source, after as many at once as there is room for
-	quarantineWaiting = 8 << 20 // bytes of one source's requests in memory
+	quarantineBody    = 1 << 20  // of one request; a larger body is not kept, so that request cannot be released
+	quarantinePerSec  = 5        // of one source, after as many at once as there is room for
+	quarantineWaiting = 8 << 20  // bytes of one source's requests in memory
 	quarantineChunk   = 60 << 10 // of a body in one entry of the store's metadata
 	quarantineAddress = 1000     // bytes of an address whose rest is cut
 	quarantineSweep   = 10 * time.Minute
@@ -67,11 +67,11 @@ type quarantine struct {
 	logger   *zap.Logger
 	rejected func() time.Duration // for how long requests are kept; 0: as long as the other bounds allow
 
-	gate     sync.Mutex // held for a moment only: every refusal passes here
-	closed   bool
-	intake   map[string]*quarantineIntake // by source, so that a flood at one does not hide what is refused at another; sources are configured, so there are few
-	waiting  chan *refusedRequest
-	wg       sync.WaitGroup
+	gate    sync.Mutex // held for a moment only: every refusal passes here
+	closed  bool
+	intake  map[string]*quarantineIntake // by source, so that a flood at one does not hide what is refused at another; sources are configured, so there are few
+	waiting chan *refusedRequest
+	wg      sync.WaitGroup
 
 	storing sync.Mutex // held while a request is put into the store and not yet in the index, taken before mu
 

@@ -58,7 +58,9 @@ func (s *Store) closeFiles() (err error) {
 	case s.Failure() != nil:
 		return errors.Join(err, s.lock.release(false))
 	case err == nil:
-		err = s.copyManifest()
+		if err = s.copyManifest(); err == nil {
+			s.noteClosed()
+		}
 	}
 	return errors.Join(err, s.lock.release(err == nil))
 }

@@ -42,6 +42,9 @@ func (s *Store) checkTables(db string, m badger.Manifest, crashes int) error {
 	if err != nil {
 		return fmt.Errorf("look at the tables: %w", err)
 	}
+	if crashes == 0 && !suspect && s.asClosed() {
+		return nil
+	}
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	scratch := sync.Pool{New: func() any { return new([usualIndex]byte) }}

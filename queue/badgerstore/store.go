@@ -16,6 +16,7 @@
 //	HWM          what was promised last, to recognise a store that went back in time (guard.go)
 //	ballast      space that is given up to get a store on a full disk started (disk.go)
 //	manifests/   copies of Badger's MANIFEST
+//	CLOSED       what the tables were when it was closed (guard_closed.go)
 //	SIZES        the sizes of files that it was made with (sizes.go)
 //
 // # Locks
