@@ -97,7 +97,7 @@ func replayJobView(job *delivery.ReplayJob) replayView {
 		Source: f.Source, Provider: f.Provider, Destination: f.Destination, Type: f.Type, EventID: f.EventID,
 		States: r.States, Error: f.Error, Since: utc(f.Since), Until: utc(f.Until),
 	}
-	if f.ID != 0 {
+	if f.ID != 0 && f.ID != noEvent {
 		filter.EventID = f.ID.String()
 	}
 	if len(r.States) == 0 { // of a job of an earlier version
@@ -155,6 +155,9 @@ func (g *gateway) replayRequest(ctx context.Context, order *replayOrder) (delive
 	if err := g.storedStates(ctx, &request.Filter); err != nil {
 		return request, err
 	}
+	if request.Filter.ID == noEvent {
+		return request, nil
+	}
 	lookups := 0
 	for _, id := range order.IDs {
 		if _, err := queue.ParseID(id); err != nil {
@@ -178,9 +181,12 @@ func (g *gateway) replayRequest(ctx context.Context, order *replayOrder) (delive
 // maxReplayDestinations bounds the destinations that a job remembers because of what they hold at its start.
 const maxReplayDestinations = 500
 
-// storedStates puts held and pending, which are told apart by what the destinations do at present, into the terms of the store, as lists do.
+// noEvent is the id of no event: they begin with the time at which their store was made.
+const noEvent queue.ID = 1
+
+// storedStates puts held and pending, which are told apart by what the destinations do at present, into the terms of the store, as lists do. Where nothing can be in these
+// states just now, the filter is for noEvent.
 func (g *gateway) storedStates(ctx context.Context, f *queue.Filter) error {
-	asked := *f
 	match, ok, err := g.heldStates(ctx, f)
 	switch {
 	case err != nil:
@@ -189,14 +195,10 @@ func (g *gateway) storedStates(ctx context.Context, f *queue.Filter) error {
 		return fmt.Errorf("%w: some destinations hold their deliveries and some do not: name one, or ask for pending, for held and for other states one by one", errBadQuery)
 	case len(f.Destinations) > maxReplayDestinations:
 		return fmt.Errorf("%w: these are deliveries of %d destinations: name one", errBadQuery, len(f.Destinations))
-	case ok:
-		return nil
-	case slices.Contains(asked.States, queue.StatePending):
-		return fmt.Errorf("%w: nothing is pending at present that is not held: ask for held", errBadQuery)
-	case asked.Destination != "":
-		return fmt.Errorf("%w: destination %q holds nothing at present: ask for pending", errBadQuery, asked.Destination)
+	case !ok:
+		f.ID = noEvent
 	}
-	return fmt.Errorf("%w: no destination holds anything at present: ask for pending", errBadQuery)
+	return nil
 }
 
 // Replays returns the replay jobs that are remembered, newest first.

@@ -69,9 +69,18 @@ func TestPendingIsNotHeld(t *testing.T) {
 		if got := postJSON[replayView](rig, "/webhooks/replay", order("slow", "pending", "dead")).Estimate; got.Deliveries != 0 {
 			t.Errorf("replay of what is pending or dead at slow: %+v", got)
 		}
+		for _, nothing := range []map[string]any{order("slow", "pending"), order("bad", "held")} {
+			if got := postJSON[replayView](rig, "/webhooks/replay", nothing).Estimate; got.Events != 0 || !got.Complete {
+				t.Errorf("replay of %v: %+v", nothing, got)
+			}
+			nothing["dry_run"] = false
+			job := postJSON[replayView](rig, "/webhooks/replay", nothing)
+			eventually(t, "a replay of nothing ends", func() bool { return get[replayView](rig, "/webhooks/replays/"+job.ID).State == "done" })
+			if f := job.Request.Filter; f.EventID != "" || f.Destination != nothing["filter"].(map[string]any)["destination"] {
+				t.Errorf("the job shows %+v", f)
+			}
+		}
 		for want, body := range map[string]any{
-			"ask for held":        order("slow", "pending"),
-			"holds nothing":       order("bad", "held"),
 			"one by one":          order("", "pending", "dead"),
 			"name one, or ask":    order("", "held", "dead"),
 			"want pending, deliv": order("slow", "waiting"),

@@ -196,7 +196,7 @@ test("many that look on are turned away beyond the bound, and keep nobody else w
   const open = async () => {
     const leave = new AbortController();
     const answer = await fetch(`${h.gateway.dashboard}/live`, { signal: leave.signal });
-    streams.push(leave);
+    streams.push({ leave, answer }); // the answer too, or the garbage collector ends the stream
     return answer.status;
   };
   const answers = [];
@@ -204,6 +204,6 @@ test("many that look on are turned away beyond the bound, and keep nobody else w
   assert.ok(answers.filter((status) => status === 200).length <= 64);
   assert.equal(answers.at(-1), 503);
   assert.equal((await fetch(`${h.gateway.dashboard}/`)).status, 200);
-  for (const leave of streams) leave.abort();
-  await eventually("places are free again", async () => { const status = await open(); streams.at(-1).abort(); return status; }, (status) => status === 200);
+  for (const { leave } of streams) leave.abort();
+  await eventually("places are free again", async () => { const status = await open(); streams.at(-1).leave.abort(); return status; }, (status) => status === 200);
 });

@@ -218,8 +218,8 @@ test("a long replay shows its progress and is cancelled", async () => {
 
 test("a plan that makes no sense says so and starts nothing", async () => {
   const jobs = (await get("replays")).replays.length;
-  const tab = await visit("/replay?state=held");
-  assert.match(await tab.page.getByRole("alert").innerText(), /state held needs a destination/);
+  const tab = await visit("/replay?state=dead&move=1");
+  assert.match(await tab.page.getByRole("alert").innerText(), /a move needs a destination/);
   assert.equal(await tab.page.getByRole("button", { name: "Start" }).count(), 0);
   assert.equal((await get("replays")).replays.length, jobs);
   await leaveRefused(tab);
