@@ -134,7 +134,7 @@ func TestAdminReplay(t *testing.T) {
 		rig.refused("GET", "/webhooks/replays/rp_x", nil, 404, "no_replay")
 		for name, body := range map[string]any{
 			"nothing": map[string]any{}, "unknown field": map[string]any{"destinations": "bad"}, "state": map[string]any{"filter": map[string]any{"states": []string{"odd"}}},
-			"all and more": map[string]any{"all": true, "ids": []string{"evt_1"}},
+			"all and more":    map[string]any{"all": true, "ids": []string{"evt_1"}},
 			"move to nowhere": map[string]any{"all": true, "move": true}, "a list": []int{1},
 		} {
 			t.Log(name)
