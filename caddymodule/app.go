@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sort"
 	"sync"
@@ -17,7 +16,10 @@ import (
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
-const appName = "webhooks"
+const (
+	appName      = "webhooks"
+	defaultStore = "badger"
+)
 
 func init() {
 	caddy.RegisterModule(new(App))
@@ -117,7 +119,7 @@ func (app *App) Provision(ctx caddy.Context) error {
 	}
 
 	if app.StoreRaw == nil {
-		app.StoreRaw = json.RawMessage(`{"module":"badger"}`)
+		app.StoreRaw = json.RawMessage(`{"module":"` + defaultStore + `"}`)
 	}
 	store, err := ctx.LoadModule(app, "StoreRaw")
 	if err != nil {
@@ -282,25 +284,6 @@ func (app *App) Cleanup() error {
 
 func (app *App) retention() queue.Retention {
 	return queue.Retention{Delivered: time.Duration(app.Retain.Delivered), Dead: time.Duration(app.Retain.Dead)}
-}
-
-// errNoApp is what the admin API and the dashboard answer with when the gateway is not part of the running configuration.
-var errNoApp = errors.New("the running configuration has no webhooks")
-
-// errNotActive is what they answer with while Caddy loads its first configuration. Opening the store is a part of that.
-var errNotActive = errors.New("no configuration is active: Caddy is starting or stopping; if that lasts, see its log, which names a process that has the store open")
-
-// activeApp returns the app of the running configuration.
-func activeApp() (*App, error) {
-	active := caddy.ActiveContext()
-	if active.Context == nil {
-		return nil, errNotActive
-	}
-	app, err := active.AppIfConfigured(appName)
-	if err != nil {
-		return nil, errNoApp
-	}
-	return app.(*App), nil
 }
 
 var (

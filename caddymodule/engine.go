@@ -51,7 +51,7 @@ type BoundedStoreModule interface {
 func (app *App) maxEvent() int64 {
 	var store any = app.store
 	if app.store == nil {
-		name := struct{ Module string }{"badger"}
+		name := struct{ Module string }{defaultStore}
 		if len(app.StoreRaw) > 0 && json.Unmarshal(app.StoreRaw, &name) != nil {
 			return 0
 		}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -56,15 +55,7 @@ func (f *Forward) keep(ctx context.Context, meta queue.Metadata, source string) 
 			return err
 		}
 	}
-	key := metaForwardKey(source, f.destination.name)
-	old, err := meta.Meta(ctx, key)
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return err
-	}
-	if bytes.Equal(old, value) {
-		return nil
-	}
-	return meta.PutMeta(ctx, key, value)
+	return putChanged(ctx, meta, metaForwardKey(source, f.destination.name), value)
 }
 
 // former is a forward that this configuration no longer has. What it never had, as in a replay from elsewhere, takes the destination's own format.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"syscall"
@@ -192,6 +193,18 @@ func (a *application) all() []received {
 }
 
 // await waits until the application has received n requests.
+// verify reads a request as an application does that has the provider's SDK and a secret.
+func (a *application) verify(t testing.TB, p *verifiers.Provider, secret string, got *received) error {
+	t.Helper()
+	address, err := url.Parse(a.URL + got.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &verifiers.Request{Method: http.MethodPost, URL: address, Header: got.header, Body: got.body, At: got.at}
+	_, err = p.Verify(t.Context(), r, []verifiers.Secret{verifiers.NewSecret([]byte(secret))})
+	return err
+}
+
 func (a *application) await(t testing.TB, n int) []received {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)

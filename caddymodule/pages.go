@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -103,4 +105,16 @@ func prunePages(ctx context.Context, meta queue.Metadata, prefix string, pages i
 		}
 	}
 	return nil
+}
+
+// putChanged stores a value of its own, if another one is there. A nil value deletes.
+func putChanged(ctx context.Context, meta queue.Metadata, key string, value []byte) error {
+	old, err := meta.Meta(ctx, key)
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return err
+	}
+	if bytes.Equal(old, value) {
+		return nil
+	}
+	return meta.PutMeta(ctx, key, value)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
@@ -35,6 +37,25 @@ type gateway struct {
 	inspect queue.Inspector
 	meta    queue.Metadata
 	actor   string // who asks, for the audit log
+}
+
+// errNoApp is what the admin API and the dashboard answer with when the gateway is not part of the running configuration.
+var errNoApp = errors.New("the running configuration has no webhooks")
+
+// errNotActive is what they answer with while Caddy loads its first configuration. Opening the store is a part of that.
+var errNotActive = errors.New("no configuration is active: Caddy is starting or stopping; if that lasts, see its log, which names a process that has the store open")
+
+// activeApp returns the app of the running configuration.
+func activeApp() (*App, error) {
+	active := caddy.ActiveContext()
+	if active.Context == nil {
+		return nil, errNotActive
+	}
+	app, err := active.AppIfConfigured(appName)
+	if err != nil {
+		return nil, errNoApp
+	}
+	return app.(*App), nil
 }
 
 // activeGateway returns the gateway of the running configuration; errNoApp if it has none.

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,25 +25,14 @@ type privacyRules struct {
 }
 
 // keepPrivacy stores what the sources of this configuration hide.
-func (app *App) keepPrivacy(ctx context.Context, store queue.Store) error {
-	meta, ok := store.(queue.Metadata)
-	if !ok {
-		return nil
-	}
+func (app *App) keepPrivacy(ctx context.Context, meta queue.Metadata) error {
 	sources := app.allSources()
 	for _, name := range sortedKeys(sources) {
 		value, err := json.Marshal(sources[name].privacy().privacyRules)
 		if err != nil {
 			return fmt.Errorf("privacy of source %s: %w", name, err)
 		}
-		old, err := meta.Meta(ctx, metaPrivacy+name)
-		if err != nil && !errors.Is(err, queue.ErrNotFound) {
-			return fmt.Errorf("privacy of source %s: %w", name, err)
-		}
-		if bytes.Equal(old, value) {
-			continue
-		}
-		if err := meta.PutMeta(ctx, metaPrivacy+name, value); err != nil {
+		if err := putChanged(ctx, meta, metaPrivacy+name, value); err != nil {
 			return fmt.Errorf("privacy of source %s: %w", name, err)
 		}
 	}

@@ -108,13 +108,7 @@ func TestDedupAfterTheClockWasAhead(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
-			o := small()
-			o.Clock, o.manual = clock.Now, true
-			s, err := Open(t.TempDir(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
+			s, clock := openWithClock(t)
 			post := func(window time.Duration, want bool) {
 				t.Helper()
 				ev := newEvent("same", 10, clock.now, app)
@@ -145,6 +139,19 @@ func TestDedupAfterTheClockWasAhead(t *testing.T) {
 	}
 }
 
+// openWithClock opens a new store whose clock the test sets.
+func openWithClock(t *testing.T) (*Store, *wrongClock) {
+	t.Helper()
+	clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
+	o := small()
+	o.Clock, o.manual = clock.Now, true
+	s, err := Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, clock
+}
+
 // What was scheduled while the clock was ahead waits for as long as it was to wait.
 func TestScheduleAfterTheClockWasAhead(t *testing.T) {
 	for name, reopen := range map[string]bool{"open": false, "reopened": true} {
@@ -154,13 +161,7 @@ func TestScheduleAfterTheClockWasAhead(t *testing.T) {
 
 func scheduleAfterTheClockWasAhead(t *testing.T, reopen bool) {
 	const ahead, wait = 10 * 24 * time.Hour, 30 * time.Second
-	clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
-	o := small()
-	o.Clock, o.manual = clock.Now, true
-	s, err := Open(t.TempDir(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, clock := openWithClock(t)
 	in := func(after time.Duration) func(int, *queue.NewEvent) {
 		return func(_ int, ev *queue.NewEvent) { ev.Deliveries[0].NotBefore = clock.now.Add(after) }
 	}
@@ -190,7 +191,8 @@ func scheduleAfterTheClockWasAhead(t *testing.T, reopen bool) {
 	clock.now = clock.now.Add(-ahead)
 	if reopen {
 		mustClose(t, s)
-		if s, err = Open(s.Dir(), o); err != nil {
+		var err error
+		if s, err = Open(s.Dir(), s.o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,13 +226,7 @@ func TestNewDeliveriesAfterTheClockWasAhead(t *testing.T) {
 	} {
 		for _, applied := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, applied %t", name, applied), func(t *testing.T) {
-				clock := &wrongClock{time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)}
-				o := small()
-				o.Clock, o.manual = clock.Now, true
-				s, err := Open(t.TempDir(), o)
-				if err != nil {
-					t.Fatal(err)
-				}
+				s, clock := openWithClock(t)
 				a := stopApplier(t, s)
 				clock.now = clock.now.Add(ahead)
 				enqueueMany(t, s, "e", 1, func(_ int, ev *queue.NewEvent) { edit(&ev.Deliveries[0], clock.now) }, app)
@@ -238,7 +234,8 @@ func TestNewDeliveriesAfterTheClockWasAhead(t *testing.T) {
 					a.applyBatch(a.queue)
 				}
 				clock.now = clock.now.Add(-ahead)
-				if s, err = Open(image(t, s.Dir()), o); err != nil {
+				var err error
+				if s, err = Open(image(t, s.Dir()), s.o); err != nil {
 					t.Fatal(err)
 				}
 				defer mustClose(t, s)
