@@ -41,7 +41,13 @@ func (s *Store) collect(ctx context.Context, pruned int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := s.collectFile()
+		may, err := s.collectable()
+		if err == nil && !may {
+			return nil
+		}
+		if err == nil {
+			err = s.collectFile()
+		}
 		if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
 			return nil
 		}

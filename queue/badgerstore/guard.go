@@ -84,6 +84,9 @@ func (s *Store) checkFiles(db string, crashes int) error {
 	if err := s.checkTables(db, m, crashes); err != nil {
 		return err
 	}
+	if crashes == 0 {
+		s.sealLog(db, files)
+	}
 	return s.setAside(tables, m)
 }
 

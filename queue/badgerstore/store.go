@@ -88,6 +88,7 @@ type Store struct {
 	garbage     int64  // bytes of the events pruned since the tree was last compacted as a whole, about
 	newest      uint64 // number of the newest table at the last collect
 	metaGarbage int64  // bytes of older versions of metadata that are still in the tree
+	keptLog     string // file of the value log that is broken and not collected yet
 	scrubber    scrubber
 
 	work        work
