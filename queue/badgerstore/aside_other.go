@@ -2,11 +2,13 @@
 
 package badgerstore
 
-// asideSync exists on Linux only.
-type asideSync struct{}
+// aside exists on Linux only.
+type aside struct{}
 
-func newAsideSync() (*asideSync, error) { return nil, errAside }
+func newAside() (*aside, error) { return nil, errAside }
 
-func (*asideSync) sync(uintptr) error { return errAside }
+func (*aside) sync(uintptr) error { return errAside }
 
-func (*asideSync) close() error { return nil }
+func (*aside) write(uintptr, []byte, int64) error { return errAside }
+
+func (*aside) close() error { return nil }

@@ -16,115 +16,6 @@ import (
 	"github.com/sluice-webhooks/sluice/queue/queuetest"
 )
 
-// faultyFS is the disk, with faults.
-type faultyFS struct {
-	osFS
-	mu    sync.Mutex
-	fault func(op, path string) *fault
-	open  map[string]*faultyFile // by present path
-}
-
-func (f *faultyFS) ask(op, path string) *fault {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fault == nil {
-		return nil
-	}
-	return f.fault(op, path)
-}
-
-func (f *faultyFS) set(fn func(op, path string) *fault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.fault = fn
-}
-
-func (f *faultyFS) wrap(op, path string, open func(string) (file, error)) (file, error) {
-	if err := f.ask(op, path).error(op, path); err != nil {
-		return nil, err
-	}
-	inner, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	wrapped := &faultyFile{file: inner, fs: f, path: path}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.open == nil {
-		f.open = map[string]*faultyFile{}
-	}
-	f.open[path] = wrapped
-	return wrapped, nil
-}
-
-func (f *faultyFS) Create(path string) (file, error) { return f.wrap(opCreate, path, f.osFS.Create) }
-
-func (f *faultyFS) Open(path string) (file, error) { return f.wrap(opOpen, path, f.osFS.Open) }
-
-func (f *faultyFS) Rename(from, to string) error {
-	if err := f.ask(opRename, from).error(opRename, from); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	if moved := f.open[from]; moved != nil {
-		delete(f.open, from)
-		f.open[to], moved.path = moved, to
-	}
-	f.mu.Unlock()
-	return f.osFS.Rename(from, to)
-}
-
-func (f *faultyFS) Remove(path string) error {
-	if err := f.ask(opRemove, path).error(opRemove, path); err != nil {
-		return err
-	}
-	return f.osFS.Remove(path)
-}
-
-func (f *faultyFS) SyncDir(path string) error {
-	if err := f.ask(opSyncDir, path).error(opSyncDir, path); err != nil {
-		return err
-	}
-	return f.osFS.SyncDir(path)
-}
-
-type faultyFile struct {
-	file
-	fs   *faultyFS
-	path string
-}
-
-// ask asks about the file under the name that it has now.
-func (f *faultyFile) ask(op string) *fault {
-	f.fs.mu.Lock()
-	path := f.path
-	f.fs.mu.Unlock()
-	return f.fs.ask(op, path)
-}
-
-func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
-	bad := f.ask(opWrite)
-	if bad == nil {
-		return f.file.WriteAt(p, off)
-	}
-	n, err := f.file.WriteAt(p[:min(bad.short, len(p))], off)
-	return n, errors.Join(bad.error(opWrite, f.path), err)
-}
-
-func (f *faultyFile) Sync() error {
-	if err := f.ask(opSync).error(opSync, f.path); err != nil {
-		return err
-	}
-	return f.file.Sync()
-}
-
-func (f *faultyFile) Allocate(size int64) error {
-	if err := f.ask(opAllocate).error(opAllocate, f.path); err != nil {
-		return err
-	}
-	return f.file.Allocate(size)
-}
-
 // copyDir copies a store as it is at this moment: what a process that is killed leaves behind.
 func copyDir(t testing.TB, from string) string {
 	t.Helper()
@@ -216,6 +107,16 @@ func onSegments(fn func(string, string) *fault) func(string, string) *fault {
 	}
 }
 
+// cachedAndDirect runs a test with each way to write the journal.
+func cachedAndDirect(t *testing.T, name string, run func(t *testing.T, direct bool)) {
+	for _, direct := range []bool{false, true} {
+		t.Run(fmt.Sprintf("%s/Direct=%t", name, direct), func(t *testing.T) {
+			t.Parallel()
+			run(t, direct)
+		})
+	}
+}
+
 // TestFailStop breaks one call of the journal. From then on nothing is acknowledged; everything that was before is there afterwards.
 func TestFailStop(t *testing.T) {
 	t.Parallel()
@@ -237,9 +138,8 @@ func TestFailStop(t *testing.T) {
 		{"NamesAreNotSynced", func() func(string, string) *fault { return failAt(opSyncDir, 3, eio, false) }},
 		{"OldSegmentIsNotFreed", func() func(string, string) *fault { return onSegments(failAt(opRename, 1, eio, false)) }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			clock, dir, disk := queuetest.NewClock(), t.TempDir(), &faultyFS{}
+		cachedAndDirect(t, c.name, func(t *testing.T, direct bool) {
+			clock, dir, disk := queuetest.NewClock(), t.TempDir(), &faultyFS{direct: direct}
 			s, err := openWith(t, dir, clock, func(o *Options) { o.files, o.SegmentSize = disk, 128<<10 })
 			if err != nil {
 				t.Fatal(err)
@@ -268,7 +168,11 @@ func TestFailStop(t *testing.T) {
 // TestDiskThatHangs holds a write back. Nobody waits for it longer than they want to, and what it brings to the disk in the end is there.
 func TestDiskThatHangs(t *testing.T) {
 	t.Parallel()
-	clock, disk := queuetest.NewClock(), &faultyFS{}
+	cachedAndDirect(t, "Journal", testDiskThatHangs)
+}
+
+func testDiskThatHangs(t *testing.T, direct bool) {
+	clock, disk := queuetest.NewClock(), &faultyFS{direct: direct}
 	s, err := openWith(t, t.TempDir(), clock, func(o *Options) { o.files = disk })
 	if err != nil {
 		t.Fatal(err)
@@ -408,8 +312,6 @@ func TestNoRoomForSegments(t *testing.T) {
 		l.verify(t, dir, clock)
 	}
 }
-
-var _ filesystem = (*faultyFS)(nil)
 
 // TestNoRoomAgainAndAgain asks for a segment many times in a row: each time there is an answer.
 func TestNoRoomAgainAndAgain(t *testing.T) {

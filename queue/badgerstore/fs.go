@@ -20,10 +20,18 @@ type file interface {
 	Sequential(from int64) error // a hint: what comes after from is about to be read in order
 }
 
+// directFile is a file that is written past the system's cache.
+type directFile interface {
+	// WriteDurable writes whole blocks, from memory that begins on a multiple of one. They are durable when it returns.
+	WriteDurable(b []byte, off int64) error
+	Close() error
+}
+
 // filesystem is what the journal does to its directory. Tests replace it to make writes and syncs fail.
 type filesystem interface {
 	Create(path string) (file, error)
-	Open(path string) (file, error) // for reading and writing
+	Open(path string) (file, error)             // for reading and writing
+	OpenDirect(path string) (directFile, error) // a file that exists; where direct writes are not to be had, this fails, or the first one does
 	Rename(from, to string) error
 	Remove(path string) error
 	SyncDir(path string) error

@@ -12,8 +12,8 @@ import (
 )
 
 // fuzzJournal is a journal of one segment with some groups of commits, and the bytes of that segment.
-func fuzzJournal(f *testing.F) (*journalRig, string, []byte) {
-	r := newJournalRig(f, Options{})
+func fuzzJournal(f *testing.F, direct bool) (*journalRig, string, []byte) {
+	r := newJournalRig(f, Options{}, direct)
 	f.Cleanup(func() {
 		if err := r.j.close(0); err != nil {
 			f.Error(err)
@@ -27,12 +27,12 @@ func fuzzJournal(f *testing.F) (*journalRig, string, []byte) {
 	if err != nil || len(paths) != 1 {
 		f.Fatalf("%q, %v", paths, err)
 	}
-	return r, paths[0], r.fs.copy().files[paths[0]].data[:16<<10]
+	return r, paths[0], r.fs.copy().files[paths[0]].data[:24<<10]
 }
 
 // alone returns a file system with one segment.
 func alone(path string, data []byte) *memFS {
-	m := newMemFS()
+	m := newMemFS(false)
 	m.files[path] = &memFile{fs: m, path: path, data: data, dirty: map[int]bool{}}
 	return m
 }
@@ -40,7 +40,8 @@ func alone(path string, data []byte) *memFS {
 // FuzzJournalDamage changes bytes of a segment: 4 bytes say where, one what. Whatever they are, events come out with their own bytes, in whole commits,
 // without a gap; and what is missing at the end is damage unless nothing behind it is intact, which is how a write looks that was never finished.
 func FuzzJournalDamage(f *testing.F) {
-	whole, path, sound := fuzzJournal(f)
+	cached, path, cachedData := fuzzJournal(f, false)
+	direct, _, directData := fuzzJournal(f, true)
 	at := func(off uint32, xor byte) []byte { return append(binary.BigEndian.AppendUint32(nil, off), xor) }
 	f.Add([]byte{}, uint8(0))
 	f.Add(at(9, 1), uint8(0))                                                      // the header
@@ -48,10 +49,15 @@ func FuzzJournalDamage(f *testing.F) {
 	f.Add(at(segmentHeader+4, 1), uint8(1))                                        // a checksum of what is applied
 	f.Add(at(segmentHeader+100, 1), uint8(0))                                      // the second frame
 	f.Add(append(at(segmentHeader+24, 7), at(segmentHeader+2000, 1)...), uint8(3)) // two places
-	f.Fuzz(func(t *testing.T, changes []byte, applied uint8) {
-		r := *whole
+	f.Add(at(3*segmentHeader-8, 1), uint8(128))                                    // a gap
+	f.Add(at(3*segmentHeader, 1), uint8(128))                                      // a frame behind one
+	f.Add(at(2*segmentHeader+4, 1), uint8(130))
+	f.Fuzz(func(t *testing.T, changes []byte, which uint8) {
+		r, data, applied := *cached, slices.Clone(cachedData), which&127
+		if which > 127 {
+			r, data = *direct, slices.Clone(directData)
+		}
 		r.TB = t
-		data := slices.Clone(sound)
 		for ; len(changes) >= 5; changes = changes[5:] {
 			data[int(binary.BigEndian.Uint32(changes))%len(data)] ^= changes[4]
 		}
@@ -81,14 +87,16 @@ func FuzzJournalDamage(f *testing.F) {
 
 // FuzzJournal reads any bytes as a segment behind a header that is right, and any bytes as a whole one. They are read or refused.
 func FuzzJournal(f *testing.F) {
-	_, _, data := fuzzJournal(f)
+	_, _, data := fuzzJournal(f, false)
+	_, _, direct := fuzzJournal(f, true)
+	f.Add(direct, true)
 	f.Add(data, true)
 	f.Add(data[segmentHeader:], false)
 	f.Add(data[:segmentHeader-1], true)
 	f.Add([]byte{}, true)
 	f.Add(bytes.Repeat([]byte{0xff}, 200), false)
 	f.Fuzz(func(t *testing.T, data []byte, whole bool) {
-		info := segmentInfo{gen: 1, base: 1}
+		info := segmentInfo{gen: 1, base: 1, direct: len(data)%2 == 1}
 		if !whole {
 			data = append(info.encode(), data...)
 		}

@@ -1,15 +1,13 @@
 package badgerstore
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
 )
 
-// journal is the log in front of Badger: what is in it and synced is promised. Only the leader of a group appends; the applier
+// journal is the log in front of Badger: what is in it and durable is promised. Only the leader of a group appends; the applier
 // releases segments; a goroutine of its own keeps the next segment ready, so that no append waits for one to be written full of zeros.
 type journal struct {
 	fs     filesystem
@@ -19,9 +17,9 @@ type journal struct {
 	noSync bool
 	log    *zap.Logger
 
-	cur   *segment   // only the leader's
-	buf   []byte     // only the leader's
-	aside *asideSync // only the leader's; nil where there is none
+	cur   *segment // only the leader's
+	buf   []byte   // only the leader's; begins on a multiple of a block
+	aside *aside   // only the leader's; nil where there is none
 
 	mu     sync.Mutex
 	sealed []doneSegment // full, oldest first
@@ -36,6 +34,7 @@ type journal struct {
 type segment struct {
 	segmentInfo
 	file     file
+	direct   directFile // nil: it is written through the system's cache
 	path     string
 	cipher   *frameCipher
 	off, cap int64
@@ -51,6 +50,7 @@ type doneSegment struct {
 type prepared struct {
 	file file
 	path string
+	size int64
 	err  error
 }
 
@@ -59,6 +59,7 @@ const (
 	freePattern    = "free-*"
 	maxFree        = 2
 	zeroChunk      = 1 << 20
+	quickSegment   = 4 << 20 // bytes of a segment that somebody waits for
 )
 
 // openJournal takes over a directory whose segments were read by replay.
@@ -78,73 +79,12 @@ func openJournal(fsys filesystem, dir string, o *Options, old []doneSegment) (*j
 		sealed: old, free: free,
 		want: make(chan chan prepared), quit: make(chan struct{}),
 	}
-	if j.aside, err = newAsideSync(); err != nil {
-		j.log.Debug("journal is synced without asynchronous I/O", zap.Error(err))
+	if j.aside, err = newAside(); err != nil {
+		j.log.Debug("journal is written without asynchronous I/O", zap.Error(err))
 	}
 	j.wg.Add(1)
 	go j.prepareAll()
 	return j, nil
-}
-
-// append writes records of consecutive events from first on as one write and returns when they are durable. continues says of
-// each whether the next one belongs to the same commit. An error that wraps queue.ErrFull has changed nothing; after any other one the
-// journal must not be used any more, because nobody knows what is on the disk.
-func (j *journal) append(first uint64, records [][]byte, continues []bool) error {
-	room := 0
-	for _, r := range records {
-		room += frameSize(len(r) + sealOverhead(j.key))
-	}
-	if j.cur == nil || j.cur.off+int64(room) > j.cur.cap {
-		if err := j.rotate(first); err != nil {
-			return err
-		}
-	}
-	c := j.cur
-	if segmentHeader+int64(room) > c.cap {
-		return fmt.Errorf("%d bytes do not fit a journal segment of %d", room, c.cap)
-	}
-	j.buf = j.buf[:0]
-	for i, r := range records {
-		f := frame{seq: first + uint64(i), behind: uint32(i), continues: continues[i], payload: r}
-		j.buf = appendFrame(j.buf, c.gen, f, c.cipher)
-	}
-	if _, err := c.file.WriteAt(j.buf, c.off); err != nil {
-		return fmt.Errorf("write journal %s: %w", c.path, err)
-	}
-	if !j.noSync {
-		if err := j.sync(c.file, len(records) > 1); err != nil {
-			return fmt.Errorf("sync journal %s: %w", c.path, err)
-		}
-	}
-	c.off += int64(len(j.buf))
-	c.last = first + uint64(len(records)) - 1
-	if cap(j.buf) > 4<<20 {
-		j.buf = nil
-	}
-	return nil
-}
-
-// errAside means that an asynchronous sync is not to be had: nothing was submitted, and the sync has to be made in another way.
-var errAside = errors.New("asynchronous sync is not to be had")
-
-// sync syncs a file, with company aside: others want to use the processor meanwhile. To do so for a lone record would only cost it time.
-func (j *journal) sync(f file, company bool) error {
-	if h, ok := f.(interface{ Fd() uintptr }); ok && company && j.aside != nil {
-		err := j.aside.sync(h.Fd())
-		if !errors.Is(err, errAside) {
-			return err
-		}
-		j.log.Warn("the kernel takes no asynchronous syncs any more; commits go on without", zap.Error(err))
-		j.closeAside()
-	}
-	return f.Sync()
-}
-
-func (j *journal) closeAside() {
-	if j.aside != nil {
-		j.logError("close asynchronous syncs", j.aside.close())
-		j.aside = nil
-	}
 }
 
 func sealOverhead(key []byte) int {
@@ -154,33 +94,31 @@ func sealOverhead(key []byte) int {
 	return 16
 }
 
-// rotate closes the current segment and starts the next one. Everything about the new one is durable before it is used.
-func (j *journal) rotate(base uint64) error {
-	reply := make(chan prepared, 1)
-	j.want <- reply
-	p := <-reply
-	if p.err != nil {
-		return fmt.Errorf("new journal segment: %w: %w", queue.ErrFull, p.err)
+// rotate closes the current segment and starts the next one, which has room for so many bytes. Everything about the new one is durable before it is used.
+func (j *journal) rotate(base uint64, room int) error {
+	p, err := j.spare(room)
+	if err != nil {
+		return err
 	}
 	info, err := newSegmentInfo(base, len(j.key) > 0, j.noSync)
 	if err != nil {
 		return err
 	}
-	next := &segment{segmentInfo: info, file: p.file, path: segmentPath(j.dir, base), off: segmentHeader}
+	next := &segment{segmentInfo: info, file: p.file, path: segmentPath(j.dir, base), off: segmentHeader, cap: p.size}
 	if next.cipher, err = newFrameCipher(j.key, info.salt); err != nil {
 		return err
 	}
-	if next.cap, err = p.file.Size(); err != nil {
-		return fmt.Errorf("new journal segment: %w", err)
-	}
+	next.direct = j.openDirect(p.path, next)
 	if c := j.cur; c != nil && j.noSync {
 		// So that a power cut takes only the end of the newest segment, and leaves no hole before it.
 		if err := c.file.Sync(); err != nil {
 			return fmt.Errorf("sync journal %s: %w", c.path, err)
 		}
 	}
-	if _, err := p.file.WriteAt(info.encode(), 0); err != nil {
-		return fmt.Errorf("write header of new journal segment: %w", err)
+	if next.direct == nil {
+		if _, err := p.file.WriteAt(next.encode(), 0); err != nil {
+			return fmt.Errorf("write header of new journal segment: %w", err)
+		}
 	}
 	if err := p.file.Sync(); err != nil {
 		return fmt.Errorf("sync new journal segment: %w", err)
@@ -204,6 +142,11 @@ func (j *journal) sealCurrent() error {
 		return nil
 	}
 	j.cur = nil
+	if c.direct != nil {
+		if err := c.direct.Close(); err != nil {
+			return fmt.Errorf("close journal %s: %w", c.path, err)
+		}
+	}
 	if err := c.file.Close(); err != nil {
 		return fmt.Errorf("close journal %s: %w", c.path, err)
 	}

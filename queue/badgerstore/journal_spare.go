@@ -2,7 +2,9 @@ package badgerstore
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
 )
 
@@ -11,7 +13,7 @@ func (j *journal) prepareAll() {
 	defer j.wg.Done()
 	p := j.prepare(true)
 	for {
-		if p.err != nil {
+		if p.err != nil && !errors.Is(p.err, errEnding) {
 			j.log.Warn("no room for the next journal segment", zap.Error(p.err))
 		}
 		select {
@@ -32,8 +34,26 @@ func (j *journal) prepareAll() {
 	}
 }
 
-// prepare returns a file of the right size whose blocks are on the disk. A new one is written full of zeros, because a sync of
-// data in blocks that were written before needs no sync of the file system's metadata; unless somebody is waiting for it.
+// spare returns the file for the next segment, with room for so many bytes.
+func (j *journal) spare(room int) (prepared, error) {
+	for {
+		reply := make(chan prepared, 1)
+		j.want <- reply
+		p := <-reply
+		if p.err != nil {
+			return p, fmt.Errorf("new journal segment: %w: %w", queue.ErrFull, p.err)
+		}
+		if p.size >= j.size || segmentHeader+wholeBlocks(int64(room)) <= p.size {
+			return p, nil
+		}
+		if err := errors.Join(p.file.Close(), j.fs.Remove(p.path)); err != nil {
+			return p, fmt.Errorf("remove small journal segment: %w: %w", queue.ErrFull, err)
+		}
+	}
+}
+
+// prepare returns a file whose blocks are on the disk. A new one is written full of zeros, because to make
+// data durable in blocks that were written before needs nothing of the file system's metadata; where somebody is waiting for it, a small one.
 func (j *journal) prepare(quick bool) prepared {
 	j.mu.Lock()
 	path := ""
@@ -53,17 +73,14 @@ func (j *journal) prepare(quick bool) prepared {
 	if err != nil {
 		return prepared{err: err}
 	}
-	err = f.Allocate(j.size)
-	if err == nil && !quick {
-		err = j.zero(f)
+	size := j.size
+	if quick {
+		size = min(size, quickSegment)
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
+	if err := j.fill(f, 0, size); err != nil {
 		return prepared{err: errors.Join(err, f.Close(), j.fs.Remove(path))}
 	}
-	return prepared{file: f, path: path}
+	return prepared{file: f, path: path, size: size}
 }
 
 func (j *journal) reuse(path string) prepared {
@@ -73,25 +90,32 @@ func (j *journal) reuse(path string) prepared {
 	}
 	size, err := f.Size()
 	if err == nil && size < j.size {
-		err = f.Allocate(j.size)
+		size, err = j.size, j.fill(f, size, j.size)
 	}
 	if err != nil {
 		return prepared{err: errors.Join(err, f.Close())}
 	}
-	return prepared{file: f, path: path}
+	return prepared{file: f, path: path, size: size}
 }
 
-func (j *journal) zero(f file) error {
-	chunk := make([]byte, zeroChunk)
-	for off := int64(0); off < j.size; off += zeroChunk {
-		if _, err := f.WriteAt(chunk[:min(zeroChunk, j.size-off)], off); err != nil {
+// errEnding means that the journal is being closed.
+var errEnding = errors.New("journal is being closed")
+
+// fill makes a file larger.
+func (j *journal) fill(f file, from, to int64) error {
+	if err := f.Allocate(to); err != nil {
+		return err
+	}
+	chunk := make([]byte, min(zeroChunk, to-from))
+	for off := from; off < to; off += zeroChunk {
+		if _, err := f.WriteAt(chunk[:min(zeroChunk, to-off)], off); err != nil {
 			return err
 		}
 		select {
 		case <-j.quit:
-			return nil
+			return errEnding
 		default:
 		}
 	}
-	return nil
+	return f.Sync()
 }

@@ -27,12 +27,12 @@ type journalRig struct {
 	commits [][2]uint64       // first and last of each
 }
 
-func newJournalRig(t testing.TB, o Options) *journalRig {
+func newJournalRig(t testing.TB, o Options, direct bool) *journalRig {
 	if o.SegmentSize == 0 {
 		o.SegmentSize = 64 << 10
 	}
 	o.Logger = zap.NewNop()
-	r := &journalRig{TB: t, fs: newMemFS(), options: o, next: 1, want: map[uint64][]byte{}}
+	r := &journalRig{TB: t, fs: newMemFS(direct), options: o, next: 1, want: map[uint64][]byte{}}
 	r.open(nil)
 	return r
 }
@@ -117,10 +117,16 @@ func keys(t *testing.T, run func(t *testing.T, key []byte)) {
 	t.Run("Encrypted", func(t *testing.T) { run(t, []byte("0123456789abcdef")) })
 }
 
+// kinds runs a test with each kind of journal.
+func kinds(t *testing.T, run func(t *testing.T, key []byte, direct bool)) {
+	t.Run("Cached", func(t *testing.T) { keys(t, func(t *testing.T, key []byte) { run(t, key, false) }) })
+	t.Run("Direct", func(t *testing.T) { keys(t, func(t *testing.T, key []byte) { run(t, key, true) }) })
+}
+
 func TestJournalIsReadBack(t *testing.T) {
 	t.Parallel()
-	keys(t, func(t *testing.T, key []byte) {
-		r := newJournalRig(t, Options{EncryptionKey: key})
+	kinds(t, func(t *testing.T, key []byte, direct bool) {
+		r := newJournalRig(t, Options{EncryptionKey: key}, direct)
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 120 {
 			r.mustWrite(30+random.IntN(900), 1+random.IntN(3), 1, 1+random.IntN(2))
@@ -138,8 +144,8 @@ func TestJournalIsReadBack(t *testing.T) {
 // lives must never show.
 func TestJournalRecycles(t *testing.T) {
 	t.Parallel()
-	keys(t, func(t *testing.T, key []byte) {
-		r := newJournalRig(t, Options{EncryptionKey: key})
+	kinds(t, func(t *testing.T, key []byte, direct bool) {
+		r := newJournalRig(t, Options{EncryptionKey: key}, direct)
 		random := rand.New(rand.NewPCG(3, 4))
 		applied := uint64(0)
 		for round := range 60 {
@@ -173,8 +179,8 @@ func TestJournalRecycles(t *testing.T) {
 // TestJournalAfterPowerCut cuts the power at any moment of a write: whole commits are there or not, and what was promised is.
 func TestJournalAfterPowerCut(t *testing.T) {
 	t.Parallel()
-	keys(t, func(t *testing.T, key []byte) {
-		r := newJournalRig(t, Options{EncryptionKey: key})
+	kinds(t, func(t *testing.T, key []byte, direct bool) {
+		r := newJournalRig(t, Options{EncryptionKey: key}, direct)
 		random := rand.New(rand.NewPCG(5, 6))
 		for range 400 {
 			commits := []int{1 + random.IntN(3), 1 + random.IntN(3)}
@@ -243,40 +249,42 @@ func (r *journalRig) adopt(got map[uint64][]byte, last uint64, commits []int, si
 // TestHalfCommitAtTheBeginning leaves a segment behind that begins with half a commit. The next one gets the same number, and the same name.
 func TestHalfCommitAtTheBeginning(t *testing.T) {
 	t.Parallel()
-	r := newJournalRig(t, Options{})
-	r.fs.setFault(func(op, path string) *fault {
-		if op == opWrite && strings.HasSuffix(path, ".seg") {
-			return &fault{err: errBroken, short: frameSize(600) + 100}
+	kinds(t, func(t *testing.T, key []byte, direct bool) {
+		r := newJournalRig(t, Options{EncryptionKey: key}, direct)
+		r.fs.setFault(func(op, path string) *fault {
+			if op == opWrite && strings.HasSuffix(path, ".seg") {
+				return &fault{err: errBroken, short: frameSize(600+sealOverhead(key)) + 100}
+			}
+			return nil
+		})
+		if err := r.write(600, 3); err == nil {
+			t.Fatal("a write to a broken disk succeeded")
 		}
-		return nil
+		after := r.fs.copy()
+		if err := r.j.close(0); err != nil {
+			t.Fatal(err)
+		}
+		r.fs = after
+		last, old := r.check(r.fs, 0, 0)
+		if last != 0 || len(old) != 1 {
+			t.Fatalf("last %d, segments %+v: nothing of half a commit counts", last, old)
+		}
+		r.open(old)
+		if err := r.j.release(last); err != nil {
+			t.Fatal(err)
+		}
+		r.mustWrite(600, 1)
+		if err := r.j.release(1); err != nil { // frees what is done, and that is not the segment that is being written
+			t.Fatal(err)
+		}
+		r.mustWrite(600, 1, 2)
+		r.check(r.fs.copy(), 0, 0)
 	})
-	if err := r.write(600, 3); err == nil {
-		t.Fatal("a write to a broken disk succeeded")
-	}
-	after := r.fs.copy()
-	if err := r.j.close(0); err != nil {
-		t.Fatal(err)
-	}
-	r.fs = after
-	last, old := r.check(r.fs, 0, 0)
-	if last != 0 || len(old) != 1 {
-		t.Fatalf("last %d, segments %+v: nothing of half a commit counts", last, old)
-	}
-	r.open(old)
-	if err := r.j.release(last); err != nil {
-		t.Fatal(err)
-	}
-	r.mustWrite(600, 1)
-	if err := r.j.release(1); err != nil { // frees what is done, and that is not the segment that is being written
-		t.Fatal(err)
-	}
-	r.mustWrite(600, 1, 2)
-	r.check(r.fs.copy(), 0, 0)
 }
 
 func TestJournalKeys(t *testing.T) {
 	t.Parallel()
-	r := newJournalRig(t, Options{EncryptionKey: []byte("0123456789abcdef")})
+	r := newJournalRig(t, Options{EncryptionKey: []byte("0123456789abcdef")}, false)
 	r.mustWrite(100, 1, 1)
 	for _, c := range []struct {
 		key, want string
@@ -298,7 +306,7 @@ func TestLooseJournal(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 8))
 	for range 40 {
-		r := newJournalRig(t, Options{NoSync: true})
+		r := newJournalRig(t, Options{NoSync: true}, true)
 		for range 10 + random.IntN(150) {
 			r.mustWrite(40+random.IntN(1500), 1+random.IntN(3))
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"unsafe"
 )
 
 // memFS is a file system in memory that knows what a sync has covered, and whose calls can be made to fail.
@@ -17,6 +18,7 @@ type memFS struct {
 	mu     sync.Mutex
 	files  map[string]*memFile // by path, as a process sees it
 	synced map[string]*memFile // by path, as a power cut leaves it
+	direct bool                // it has direct files
 
 	// fault, if set, is asked before each call and returns an error for it. A write of n bytes of which some are to arrive all the same is a short one.
 	fault func(op, path string) *fault
@@ -36,11 +38,14 @@ const (
 	opRemove   = "remove"
 	opSyncDir  = "syncdir"
 	opWrite    = "write"
+	opDirect   = "direct write"
 	opSync     = "sync"
 	opAllocate = "allocate"
 )
 
-func newMemFS() *memFS { return &memFS{files: map[string]*memFile{}, synced: map[string]*memFile{}} }
+func newMemFS(direct bool) *memFS {
+	return &memFS{files: map[string]*memFile{}, synced: map[string]*memFile{}, direct: direct}
+}
 
 func (m *memFS) ask(op, path string) *fault {
 	if m.fault == nil {
@@ -98,6 +103,15 @@ func (m *memFS) Open(path string) (file, error) {
 		return f, nil
 	}
 	return nil, &fs.PathError{Op: opOpen, Path: path, Err: fs.ErrNotExist}
+}
+
+func (m *memFS) OpenDirect(path string) (directFile, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.direct {
+		return nil, &fs.PathError{Op: opOpen, Path: path, Err: syscall.EINVAL}
+	}
+	return memDirectFile{m.files[path]}, nil
 }
 
 func (m *memFS) Rename(from, to string) error {
@@ -162,7 +176,7 @@ func (m *memFS) cut(random *rand.Rand, survives float64) *memFS {
 	if random.Float64() < survives {
 		names = m.files
 	}
-	after := newMemFS()
+	after := newMemFS(m.direct)
 	for path, f := range names {
 		data := slices.Clone(f.data)
 		for block := range f.dirty {
@@ -199,6 +213,11 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	return f.write(p, off)
+}
+
+// write is WriteAt for who holds the lock.
+func (f *memFile) write(p []byte, off int64) (int, error) {
 	bad := f.fs.ask(opWrite, f.path)
 	if bad != nil {
 		p = p[:min(bad.short, len(p))]
@@ -216,6 +235,11 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *memFile) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	return f.sync()
+}
+
+// sync is Sync for who holds the lock.
+func (f *memFile) sync() error {
 	if err := f.fs.ask(opSync, f.path).error(opSync, f.path); err != nil {
 		return err
 	}
@@ -251,6 +275,24 @@ func (f *memFile) Size() (int64, error) {
 func (f *memFile) Sequential(int64) error { return nil }
 
 func (f *memFile) Close() error { return nil }
+
+// memDirectFile is as strict about addresses as the kernel.
+type memDirectFile struct{ *memFile }
+
+func (f memDirectFile) WriteDurable(b []byte, off int64) error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if off%diskBlock != 0 || len(b)%diskBlock != 0 || uintptr(unsafe.Pointer(&b[0]))%diskBlock != 0 {
+		return &fs.PathError{Op: opWrite, Path: f.path, Err: syscall.EINVAL}
+	}
+	if err := f.fs.ask(opDirect, f.path).error(opDirect, f.path); err != nil {
+		return err
+	}
+	if _, err := f.write(b, off); err != nil {
+		return err
+	}
+	return f.sync()
+}
 
 var errBroken = fmt.Errorf("the disk is broken: %w", syscall.EIO)
 

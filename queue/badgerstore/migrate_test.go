@@ -126,7 +126,7 @@ func TestNewerJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[7] = '2'
+	b[7] = directVersion + 1
 	be.PutUint32(b[48:], crc32.Checksum(b[:48], castagnoli))
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)

@@ -111,9 +111,9 @@ func (r *replayer) segment(s *oldSegment, limit uint64) (uint64, error) {
 	}
 	r.held = r.held[:0]
 	seq := s.base
-	sr := newSegmentReader(s.file, s.size, s.gen)
+	sr := newSegmentReader(s.file, s.size, s.segmentInfo)
 	for seq < limit {
-		f, err := sr.next()
+		f, err := sr.next(seq)
 		if err != nil {
 			return 0, fmt.Errorf("read journal %s: %w", filepath.Base(s.path), err)
 		}

@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-// A journal segment is a file of fixed size: a header of 4 KiB, then frames one after the other, each on a multiple of 8 bytes.
+// A journal segment is a file of fixed size: a header of 4 KiB, then frames one after the other, each on a multiple of 8 bytes. In one of version 2 each
+// write begins on a multiple of a block; zeros fill the one before.
 //
 // header:
 //
@@ -25,14 +26,15 @@ import (
 //	0  len     u32  of the payload
 //	4  crc     u32  CRC32C of gen, of the frame without this field, and of the payload
 //	8  seq     u64  of the event
-//	16 behind  u32  how many frames of the same write come before this one; what was written before them was durable
+//	16 behind  u32  how many frames before this one were not known to be durable when it was written; all before them were
 //	20 flags   u32  frameContinues
 //	24 payload      the event's record (event.go), encrypted if the segment is
 //
 // The generation is in every checksum because a recycled file still holds the frames of its former life behind the new ones.
 const (
-	segmentMagic  = "SLUICEJ1"
-	segmentHeader = 4096
+	segmentMagic  = "SLUICEJ1" // the last byte is the version
+	directVersion = '2'
+	segmentHeader = diskBlock
 	frameHeader   = 24
 
 	flagSealed = 1
@@ -46,6 +48,7 @@ type segmentInfo struct {
 	gen, base uint64
 	sealed    bool
 	loose     bool
+	direct    bool // it is written block by block: there may be gaps
 	salt      [16]byte
 }
 
@@ -62,6 +65,9 @@ func newSegmentInfo(base uint64, sealed, loose bool) (segmentInfo, error) {
 func (i *segmentInfo) encode() []byte {
 	b := make([]byte, segmentHeader)
 	copy(b, segmentMagic)
+	if i.direct {
+		b[7] = directVersion
+	}
 	be.PutUint64(b[8:], i.gen)
 	be.PutUint64(b[16:], i.base)
 	var flags uint32
@@ -80,14 +86,14 @@ func (i *segmentInfo) encode() []byte {
 var errSegmentHeader = errors.New("header of the journal segment is damaged")
 
 func decodeSegmentInfo(b []byte) (segmentInfo, error) {
-	if len(b) >= 52 && crc32.Checksum(b[:48], castagnoli) == be.Uint32(b[48:]) && string(b[:7]) == segmentMagic[:7] && string(b[:8]) != segmentMagic {
-		return segmentInfo{}, fmt.Errorf("%w: the journal segment has format %q, this version reads %q", ErrFormat, b[7], segmentMagic[7])
-	}
-	if len(b) < 52 || string(b[:8]) != segmentMagic || crc32.Checksum(b[:48], castagnoli) != be.Uint32(b[48:]) {
+	if len(b) < 52 || string(b[:7]) != segmentMagic[:7] || crc32.Checksum(b[:48], castagnoli) != be.Uint32(b[48:]) {
 		return segmentInfo{}, errSegmentHeader
 	}
+	if b[7] != segmentMagic[7] && b[7] != directVersion {
+		return segmentInfo{}, fmt.Errorf("%w: the journal segment has format %q, this version reads up to %q", ErrFormat, b[7], directVersion)
+	}
 	flags := be.Uint32(b[24:])
-	i := segmentInfo{gen: be.Uint64(b[8:]), base: be.Uint64(b[16:]), sealed: flags&flagSealed != 0, loose: flags&flagLoose != 0}
+	i := segmentInfo{gen: be.Uint64(b[8:]), base: be.Uint64(b[16:]), sealed: flags&flagSealed != 0, loose: flags&flagLoose != 0, direct: b[7] == directVersion}
 	copy(i.salt[:], b[32:])
 	return i, nil
 }

@@ -10,16 +10,17 @@ type segmentReader struct {
 	f    file
 	size int64
 	gen  uint64
+	gaps bool   // frames may begin on the next block
 	off  int64  // of buf in the file
 	buf  []byte // read and not used yet
 }
 
 const readChunk = 1 << 20
 
-func newSegmentReader(f file, size int64, gen uint64) *segmentReader {
+func newSegmentReader(f file, size int64, info segmentInfo) *segmentReader {
 	// Without the hint it is only slower.
 	_ = f.Sequential(segmentHeader)
-	return &segmentReader{f: f, size: size, gen: gen, off: segmentHeader}
+	return &segmentReader{f: f, size: size, gen: info.gen, gaps: info.direct, off: segmentHeader}
 }
 
 // fill makes at least n bytes available, or as many as the file has.
@@ -47,8 +48,27 @@ func (r *segmentReader) skip(n int) {
 	r.buf = r.buf[n:]
 }
 
-// next returns the frame at the present place and moves behind it; nil if there is none. Its payload is valid until the next call.
-func (r *segmentReader) next() (*frame, error) {
+// next returns the frame at the present place, or the one with the number seq behind a gap, and moves behind it; nil if there is none. Its payload is valid until the
+// next call.
+func (r *segmentReader) next(seq uint64) (*frame, error) {
+	f, err := r.here()
+	gap := int(wholeBlocks(r.off) - r.off)
+	if f != nil || err != nil || !r.gaps || gap == 0 {
+		return f, err
+	}
+	if err := r.fill(gap); err != nil || len(r.buf) < gap {
+		return nil, err
+	}
+	off, buf := r.off, r.buf
+	r.skip(gap)
+	if f, err = r.here(); err == nil && (f == nil || f.seq != seq) {
+		f, r.off, r.buf = nil, off, buf
+	}
+	return f, err
+}
+
+// here returns the frame at the present place and moves behind it; nil if there is none.
+func (r *segmentReader) here() (*frame, error) {
 	if err := r.fill(frameHeader); err != nil {
 		return nil, err
 	}
@@ -81,7 +101,7 @@ func (r *segmentReader) search(seq uint64) (*frame, error) {
 		}
 		// Numbers of neighbours are close, so nearly all places are ruled out without a checksum.
 		if at := be.Uint64(r.buf[8:]); at > seq && at-seq < 1<<32 {
-			f, err := r.next()
+			f, err := r.here()
 			if f != nil || err != nil {
 				return f, err
 			}
