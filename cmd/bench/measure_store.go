@@ -118,7 +118,7 @@ func (l *backlog) name(what string) string { return fmt.Sprintf("%d pending: %s"
 func (l *backlog) opening(ctx context.Context) error {
 	var clean, crashed, idle []float64
 	for range l.runs {
-		r, err := step{Do: "open", Dir: l.dir, Time: time.Second}.do()
+		r, err := step{Do: "open", Dir: l.dir}.do()
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (l *backlog) opening(ctx context.Context) error {
 		if err := l.crash(ctx); err != nil {
 			return err
 		}
-		if r, err = (step{Do: "open", Dir: l.dir, Time: 10 * time.Millisecond}).do(); err != nil {
+		if r, err = (step{Do: "open", Dir: l.dir}).do(); err != nil {
 			return err
 		}
 		crashed = append(crashed, r.Open.Seconds())
@@ -162,7 +162,7 @@ func (l *backlog) crash(ctx context.Context) error {
 // enqueuing compares enqueuing beside the backlog with enqueuing into an empty store.
 func (l *backlog) enqueuing(ctx context.Context) error {
 	var full, empty, worst, memory []float64
-	d := max(l.time, watchWindow)
+	d := max(l.time, backlogWindows*watchWindow)
 	for run := range l.runs {
 		fresh := filepath.Join(l.bench.dir, fmt.Sprintf("empty-%d", run))
 		e, err := step{Do: "enqueue", Dir: fresh, Writers: 64, Size: 1 << 10, Time: d}.do()
@@ -186,15 +186,19 @@ func (l *backlog) enqueuing(ctx context.Context) error {
 	return nil
 }
 
-// draining compares leasing and settling with enqueuing at the same backlog, and looks for due deliveries behind all that were delivered.
+// backlogWindows is how many windows enqueuing beside the backlog is measured for at least.
+const backlogWindows = 3
+
+// draining compares leasing and settling with enqueuing at the same backlog for as long, and looks for due deliveries behind all that were delivered.
 func (l *backlog) draining(ctx context.Context) error {
 	var drained, enqueued, seeks []float64
 	for range l.runs {
-		e, err := step{Do: "enqueue", Dir: l.dir, Writers: 64, Size: 1 << 10, Time: l.time}.do()
+		d, err := step{Do: "drain", Dir: l.dir, Count: l.pending / l.runs}.do()
 		if err != nil {
 			return err
 		}
-		d, err := step{Do: "drain", Dir: l.dir, Count: l.pending / l.runs}.do()
+		took := time.Duration(float64(l.pending/l.runs) / d.Rate * float64(time.Second))
+		e, err := step{Do: "enqueue", Dir: l.dir, Writers: 64, Size: 1 << 10, Time: max(took, time.Second)}.do()
 		if err != nil {
 			return err
 		}

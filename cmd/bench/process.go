@@ -85,8 +85,10 @@ func (p *process) died() error {
 const clockTicks = 100
 
 // cpu returns the CPU time that the process has used; false where the system does not tell.
-func (p *process) cpu() (time.Duration, bool) {
-	raw, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/stat")
+func (p *process) cpu() (time.Duration, bool) { return cpuOf(p.cmd.Process.Pid) }
+
+func cpuOf(pid int) (time.Duration, bool) {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, false
 	}
@@ -117,20 +119,24 @@ func anonymous(pid int) (float64, bool) {
 
 const (
 	idleStep = 50 * time.Millisecond
-	idleMost = 10 * time.Second
+	idleMost = 20 * time.Second
 )
 
 // rest waits until the processes have done what a measurement left them to do: the next one must not pay for it.
 func rest(ctx context.Context, processes ...*process) error {
-	ctx, cancel := context.WithTimeout(ctx, idleMost)
-	defer cancel()
-	used := func() (sum time.Duration) {
+	return atRest(ctx, func() (sum time.Duration) {
 		for _, p := range processes {
 			cpu, _ := p.cpu()
 			sum += cpu
 		}
 		return sum
-	}
+	})
+}
+
+// atRest waits until little processor time is used any more.
+func atRest(ctx context.Context, used func() time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, idleMost)
+	defer cancel()
 	quiet, before := 0, used()
 	err := poll(ctx, idleStep, func() bool {
 		now := used()

@@ -57,7 +57,12 @@ func runStoreStep(description string) error {
 	if do == nil {
 		return errors.Join(fmt.Errorf("unknown step %q", s.Do), store.Close())
 	}
-	err = do(ctx, store, &result)
+	if s.Do != "flood" {
+		err = atRest(ctx, func() time.Duration { cpu, _ := cpuOf(os.Getpid()); return cpu })
+	}
+	if err == nil {
+		err = do(ctx, store, &result)
+	}
 	if stats, statsErr := store.Stats(ctx); statsErr == nil {
 		result.Pending = stats.Destinations[stepDestination].Pending
 	} else {
@@ -188,14 +193,7 @@ func (s *step) seek(ctx context.Context, store queue.Store, r *stepResult) error
 }
 
 // idle measures what a store takes that nobody uses.
-func (s *step) idle(ctx context.Context, _ queue.Store, r *stepResult) error {
-	timer := time.NewTimer(s.Time)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (s *step) idle(_ context.Context, _ queue.Store, r *stepResult) error {
 	runtime.GC()
 	r.Memory, _ = anonymous(os.Getpid())
 	return nil

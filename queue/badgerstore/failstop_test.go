@@ -327,7 +327,7 @@ func TestNoRoomAgainAndAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20000 {
-		if err := j.append(1, [][]byte{{1}}, []bool{false}); !errors.Is(err, queue.ErrFull) {
+		if _, err := j.append(1, [][]byte{{1}}, []bool{false}); !errors.Is(err, queue.ErrFull) {
 			t.Fatalf("%v, want %v", err, queue.ErrFull)
 		}
 	}

@@ -130,13 +130,13 @@ func (s *Store) write(g *group) {
 		w.records = append(w.records, p.record)
 		w.continues = append(w.continues, p.continues)
 	}
-	err := s.journal.append(g.pends[0].seq, w.records, w.continues)
+	gap, err := s.journal.append(g.pends[0].seq, w.records, w.continues)
 	clear(w.records)
 	switch {
 	case err == nil:
 		s.work.commits.Add(1)
 		s.work.committed.Add(uint64(len(g.pends)))
-		s.handOn(g)
+		s.handOn(g, gap)
 	case errors.Is(err, queue.ErrFull):
 		g.err = fmt.Errorf("enqueue: %w", err)
 		s.takeBack(g)
@@ -158,10 +158,13 @@ func (s *Store) takeBack(g *group) {
 	s.intake.freed()
 }
 
-// handOn gives a durable group to the applier and to the lanes.
-func (s *Store) handOn(g *group) {
-	s.promised.Store(g.pends[len(g.pends)-1].seq)
+// handOn gives a durable group to the applier and to the lanes. gap is what the journal holds beside its events for as long as it holds them: MaxTail bounds that, too.
+func (s *Store) handOn(g *group, gap int) {
+	newest := g.pends[len(g.pends)-1]
+	newest.bytes += gap
+	s.promised.Store(newest.seq)
 	s.mu.Lock()
+	s.intake.bytes += gap
 	for _, p := range g.pends {
 		s.intake.count(p.ev)
 	}

@@ -62,7 +62,7 @@ func (j *journal) prepare(quick bool) prepared {
 	}
 	j.mu.Unlock()
 	if path != "" {
-		return j.reuse(path)
+		return j.reuse(path, quick)
 	}
 	info, err := newSegmentInfo(0, false, false)
 	if err != nil {
@@ -83,17 +83,18 @@ func (j *journal) prepare(quick bool) prepared {
 	return prepared{file: f, path: path, size: size}
 }
 
-func (j *journal) reuse(path string) prepared {
+// reuse takes a file that was a segment before. It may be a small one.
+func (j *journal) reuse(path string, quick bool) prepared {
 	f, err := j.fs.Open(path)
 	if err != nil {
 		return prepared{err: err}
 	}
 	size, err := f.Size()
-	if err == nil && size < j.size {
+	if err == nil && size < j.size && !quick {
 		size, err = j.size, j.fill(f, size, j.size)
 	}
 	if err != nil {
-		return prepared{err: errors.Join(err, f.Close())}
+		return prepared{err: errors.Join(err, f.Close(), j.fs.Remove(path))}
 	}
 	return prepared{file: f, path: path, size: size}
 }

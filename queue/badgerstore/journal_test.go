@@ -59,7 +59,7 @@ func (r *journalRig) write(size int, commits ...int) error {
 			continues = append(continues, i+1 < n)
 		}
 	}
-	if err := r.j.append(first, records, continues); err != nil {
+	if _, err := r.j.append(first, records, continues); err != nil {
 		return err
 	}
 	for _, n := range commits {

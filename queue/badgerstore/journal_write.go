@@ -14,22 +14,22 @@ const diskBlock = 4096
 // wholeBlocks rounds up.
 func wholeBlocks(n int64) int64 { return (n + diskBlock - 1) &^ (diskBlock - 1) }
 
-// append writes records of consecutive events from first on as one write and returns when they are durable. continues says of
-// each whether the next one belongs to the same commit. An error that wraps queue.ErrFull has changed nothing; after any other one the
+// append writes records of consecutive events from first on as one write and returns when they are durable, with how many bytes fill up its last block. continues says
+// of each record whether the next one belongs to the same commit. An error that wraps queue.ErrFull has changed nothing; after any other one the
 // journal must not be used any more, because nobody knows what is on the disk.
-func (j *journal) append(first uint64, records [][]byte, continues []bool) error {
+func (j *journal) append(first uint64, records [][]byte, continues []bool) (gap int, err error) {
 	room := 0
 	for _, r := range records {
 		room += frameSize(len(r) + sealOverhead(j.key))
 	}
 	if j.cur == nil || !j.cur.takes(room) {
 		if err := j.rotate(first, room); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	c := j.cur
 	if !c.takes(room) {
-		return fmt.Errorf("%d bytes do not fit a journal segment of %d", room, c.cap)
+		return 0, fmt.Errorf("%d bytes do not fit a journal segment of %d", room, c.cap)
 	}
 	buf := j.buffer(room)[:0]
 	for i, r := range records {
@@ -37,19 +37,19 @@ func (j *journal) append(first uint64, records [][]byte, continues []bool) error
 		buf = appendFrame(buf, c.gen, f, c.cipher)
 	}
 	if c.direct != nil {
-		gap := buf[len(buf):wholeBlocks(int64(len(buf)))]
-		clear(gap)
-		buf = buf[:len(buf)+len(gap)]
+		gap = int(wholeBlocks(int64(len(buf)))) - len(buf)
+		buf = buf[:len(buf)+gap]
+		clear(buf[len(buf)-gap:])
 	}
 	if err := j.write(buf, len(records) > 1); err != nil {
-		return fmt.Errorf("write journal %s: %w", c.path, err)
+		return 0, fmt.Errorf("write journal %s: %w", c.path, err)
 	}
 	c.off += int64(len(buf))
 	c.last = first + uint64(len(records)) - 1
 	if cap(j.buf) > 4<<20 {
 		j.buf = nil
 	}
-	return nil
+	return gap, nil
 }
 
 // takes reports whether there is room for frames of so many bytes.

@@ -34,7 +34,7 @@ type Options struct {
 	LockWait time.Duration
 
 	MaxEventSize     int   // bytes of one event with its header; default 32 MiB, and at most what fits a journal segment
-	MaxTail          int   // bytes of events in memory that the database does not hold yet; default 64 MiB, less on a small disk, as the next three
+	MaxTail          int   // bytes of events in memory that the database does not hold yet, with what the journal leaves free between them; default 64 MiB, less on a small disk, as the next three
 	SegmentSize      int64 // bytes of a journal segment; default 64 MiB
 	MemTableSize     int64 // bytes of a memtable of the database; default 8 MiB
 	NumMemtables     int   // default 4

@@ -81,7 +81,7 @@ func appendTail(t testing.TB, dir string, n int) uint64 {
 		ev := queue.NewEvent{Event: queue.Event{Source: "shop", EventID: fmt.Sprint("tail ", i), Body: fmt.Appendf(nil, "tail %d", i)}, Deliveries: []queue.NewDelivery{{Destination: "plain"}}}
 		rec := encodeEvent(nil, &ev, 1, dedupClaim{})
 		sealEvent(rec, seq+1+i)
-		if err := j.append(seq+1+i, [][]byte{rec}, []bool{false}); err != nil {
+		if _, err := j.append(seq+1+i, [][]byte{rec}, []bool{false}); err != nil {
 			t.Fatal(err)
 		}
 	}
