@@ -102,7 +102,7 @@ func (j *journal) reuse(path string, quick bool) prepared {
 // errEnding means that the journal is being closed.
 var errEnding = errors.New("journal is being closed")
 
-// fill makes a file larger.
+// fill makes a file larger. It syncs piece by piece: behind all of it at once, writes to the segment in use would wait.
 func (j *journal) fill(f file, from, to int64) error {
 	if err := f.Allocate(to); err != nil {
 		return err
@@ -112,11 +112,14 @@ func (j *journal) fill(f file, from, to int64) error {
 		if _, err := f.WriteAt(chunk[:min(zeroChunk, to-off)], off); err != nil {
 			return err
 		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
 		select {
 		case <-j.quit:
 			return errEnding
 		default:
 		}
 	}
-	return f.Sync()
+	return nil
 }
