@@ -41,6 +41,7 @@ func (s *Store) Claim(ctx context.Context, req queue.ClaimRequest) ([]queue.Clai
 		return nil, req.Now.Add(diskInterval), nil
 	}
 	leased, next := s.lease(l, req)
+	s.readAhead(l, leased)
 	claimed := make([]queue.Claimed, 0, len(leased))
 	for i := range leased {
 		c, err := s.complete(l, &leased[i])

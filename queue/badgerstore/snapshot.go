@@ -127,16 +127,32 @@ func (n *snapshot) walk(prefix, from []byte, fn func(key []byte, item *badger.It
 // event reads and checks an event; queue.ErrNotFound, queue.ErrDamaged.
 func (n *snapshot) event(seq uint64, whole bool) (e *stored, err error) {
 	err = n.read(eventKey(seq), func(rec []byte) error {
-		if isTombstone(rec) {
-			return queue.ErrNotFound
-		}
-		e, err = decodeEvent(rec, seq, whole)
+		e, err = readEvent(rec, seq, whole)
 		return err
 	})
 	if !errors.Is(err, queue.ErrNotFound) && n.cameBack(seq) {
 		return nil, queue.ErrNotFound
 	}
 	return e, err
+}
+
+// eventOf is event for one that a scan has come to.
+func (n *snapshot) eventOf(item *badger.Item, seq uint64) (e *stored, err error) {
+	err = item.Value(func(rec []byte) error {
+		e, err = readEvent(rec, seq, true)
+		return err
+	})
+	if err == nil && n.cameBack(seq) {
+		return nil, queue.ErrNotFound
+	}
+	return e, err
+}
+
+func readEvent(rec []byte, seq uint64, whole bool) (*stored, error) {
+	if isTombstone(rec) {
+		return nil, queue.ErrNotFound
+	}
+	return decodeEvent(rec, seq, whole)
 }
 
 // record reads the state of a delivery; false if nothing has happened to it yet.
