@@ -368,7 +368,11 @@ func TestFailuresAreToldApart(t *testing.T) {
 			if c.class == "tls" {
 				address = strings.Replace(address, "http:", "https:", 1)
 			}
-			g := startGateway(t, "destination d {\n to "+address+"\n retry none\n timeout 500ms\n}", "webhook stripe {\n secret "+testSecret+"\n forward d\n}")
+			timeout := "1m"
+			if c.class == "timeout" {
+				timeout = "500ms"
+			}
+			g := startGateway(t, "destination d {\n to "+address+"\n retry none\n timeout "+timeout+"\n}", "webhook stripe {\n secret "+testSecret+"\n forward d\n}")
 			sendStripe(t, g, "/")
 			_, attempts := onlyDelivery(t, "d", settled)
 			if len(attempts) != 1 || attempts[0].Class != c.class || strings.Contains(attempts[0].Error, "no further detail") {
