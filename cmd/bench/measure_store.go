@@ -91,6 +91,9 @@ func (b *bench) storeBesideLog(ctx context.Context, size, writers int) error {
 	return nil
 }
 
+// backlogWindows is how many windows enqueuing beside the backlog is measured for at least.
+const backlogWindows = 3
+
 // backlog is the part that measures a store with many pending events.
 type backlog struct {
 	*bench
@@ -185,9 +188,6 @@ func (l *backlog) enqueuing(ctx context.Context) error {
 	l.add(l.name("anonymous memory while enqueuing"), "MiB", atMost(256), memory...)
 	return nil
 }
-
-// backlogWindows is how many windows enqueuing beside the backlog is measured for at least.
-const backlogWindows = 3
 
 // draining compares leasing and settling with enqueuing at the same backlog for as long, and looks for due deliveries behind all that were delivered.
 func (l *backlog) draining(ctx context.Context) error {

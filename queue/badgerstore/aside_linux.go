@@ -60,8 +60,7 @@ func newAside() (*aside, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errAside, os.NewSyscallError("eventfd", err))
 	}
-	a := &aside{done: os.NewFile(uintptr(fd), "eventfd")}
-	a.eventFD = uint32(fd)
+	a := &aside{done: os.NewFile(uintptr(fd), "eventfd"), eventFD: uint32(fd)}
 	a.list[0] = &a.request
 	if _, _, errno := unix.Syscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&a.context)), 0); errno != 0 {
 		return nil, errors.Join(fmt.Errorf("%w: %w", errAside, os.NewSyscallError("io_setup", errno)), a.done.Close())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
 )
 
@@ -46,18 +47,25 @@ func (s *Store) collectable() (bool, error) {
 }
 
 // liveBehindDamage returns errLive if Badger would not find a row that it still needs.
-func (s *Store) liveBehindDamage(l *rawLog) error {
+func (s *Store) liveBehindDamage(l *rawLog) (err error) {
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
+	defer sn.guard(&err)
 	next, damaged := int64(rawLogHeader), false
-	_, err := l.each(func(e logEntry) error {
+	_, err = l.each(func(e logEntry) error {
 		damaged = damaged || e.off != next
 		next = e.off + int64(e.size)
 		if !damaged || e.meta&rawTxnEnd != 0 || len(e.key) <= 8 {
 			return nil
 		}
 		key, ts := splitVersion(e.key)
-		if item, err := sn.txn.Get(key); err == nil && item.Version() == ts {
+		item, err := sn.txn.Get(key)
+		switch {
+		case errors.Is(err, badger.ErrKeyNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read: %w", err)
+		case item.Version() == ts:
 			return errLive
 		}
 		return nil

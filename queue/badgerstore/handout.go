@@ -33,7 +33,7 @@ const (
 
 // readAhead reads the events of leases in one pass, if their numbers are close together and in order. What it leaves out complete reads, and says what is wrong with it.
 func (s *Store) readAhead(l *lane, leased []handOut) {
-	want := make([]*handOut, 0, len(leased))
+	var want []*handOut
 	for i := range leased {
 		h := &leased[i]
 		if h.ev != nil {

@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 )
@@ -25,9 +26,10 @@ type journal struct {
 	sealed []doneSegment // full, oldest first
 	free   []string      // files to be used again
 
-	want chan chan prepared // asks for a segment
-	quit chan struct{}
-	wg   sync.WaitGroup
+	want  chan chan prepared // asks for a segment
+	asked atomic.Int64       // the least size of the one that is asked for; 0: none is
+	quit  chan struct{}
+	wg    sync.WaitGroup
 }
 
 // segment is the one that is being written.
@@ -59,7 +61,6 @@ const (
 	freePattern    = "free-*"
 	maxFree        = 2
 	zeroChunk      = 1 << 20
-	quickSegment   = 4 << 20 // bytes of a segment that somebody waits for
 )
 
 // openJournal takes over a directory whose segments were read by replay.

@@ -77,27 +77,41 @@ func (j *journal) write(b []byte, company bool) error {
 		if _, err := c.file.WriteAt(b, c.off); err != nil || j.noSync {
 			return err
 		}
-		return j.aloneOrAside(c.file, company, (*aside).sync, c.file.Sync)
 	}
-	return j.aloneOrAside(c.direct, company,
-		func(a *aside, fd uintptr) error { return a.write(fd, b, c.off) },
-		func() error { return c.direct.WriteDurable(b, c.off) })
-}
-
-// errAside means that asynchronous I/O is not to be had: nothing was submitted, and it has to be done in another way.
-var errAside = errors.New("asynchronous I/O is not to be had")
-
-func (j *journal) aloneOrAside(f any, company bool, beside func(*aside, uintptr) error, alone func() error) error {
-	if h, ok := f.(interface{ Fd() uintptr }); ok && company && j.aside != nil {
-		err := beside(j.aside, h.Fd())
+	if fd, ok := c.fd(); ok && company && j.aside != nil {
+		var err error
+		if c.direct == nil {
+			err = j.aside.sync(fd)
+		} else {
+			err = j.aside.write(fd, b, c.off)
+		}
 		if !errors.Is(err, errAside) {
 			return err
 		}
 		j.log.Warn("the kernel takes no asynchronous I/O any more; commits go on without", zap.Error(err))
 		j.closeAside()
 	}
-	return alone()
+	if c.direct == nil {
+		return c.file.Sync()
+	}
+	return c.direct.WriteDurable(b, c.off)
 }
+
+// fd is what the kernel knows the segment's file by; false where it is no file of the kernel's.
+func (c *segment) fd() (uintptr, bool) {
+	var f any = c.file
+	if c.direct != nil {
+		f = c.direct
+	}
+	h, ok := f.(interface{ Fd() uintptr })
+	if !ok {
+		return 0, false
+	}
+	return h.Fd(), true
+}
+
+// errAside means that asynchronous I/O is not to be had: nothing was submitted, and it has to be done in another way.
+var errAside = errors.New("asynchronous I/O is not to be had")
 
 func (j *journal) closeAside() {
 	if j.aside != nil {
