@@ -73,7 +73,8 @@ func (s *Store) liveBehindDamage(l *rawLog) (err error) {
 	return err
 }
 
-// mostGarbage returns the file of the value log of which Badger knows the most garbage; none if it knows of none. Badger writes these numbers into a file that it maps.
+// mostGarbage returns the file of the value log of which Badger knows the most garbage; none if it knows of none. Badger writes these numbers into a file that it maps, those of files that
+// are gone too, as long as compactions meet rows that point there; it passes over them.
 func (s *Store) mostGarbage() (path string, err error) {
 	const slot = 16
 	content, err := os.ReadFile(filepath.Join(s.dir, "db", "DISCARD"))
@@ -83,14 +84,18 @@ func (s *Store) mostGarbage() (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	number, most := uint64(0), uint64(0)
-	for ; len(content) >= slot; content = content[slot:] {
-		if garbage := be.Uint64(content[8:]); garbage > most {
-			number, most = be.Uint64(content), garbage
+	for most := uint64(0); len(content) >= slot; content = content[slot:] {
+		garbage := be.Uint64(content[8:])
+		if garbage <= most {
+			continue
+		}
+		file := filepath.Join(s.dir, "db", fmt.Sprintf("%06d.vlog", be.Uint64(content)))
+		switch _, err := os.Stat(file); {
+		case err == nil:
+			path, most = file, garbage
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", err
 		}
 	}
-	if number == 0 {
-		return "", nil
-	}
-	return filepath.Join(s.dir, "db", fmt.Sprintf("%06d.vlog", number)), nil
+	return path, nil
 }

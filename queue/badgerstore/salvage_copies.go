@@ -131,7 +131,7 @@ func openRawSegment(path string, key []byte) (*rawSegment, error) {
 func (c *copies) readSegment(s *rawSegment, applied uint64) {
 	w := window{f: s.f, size: s.size, off: segmentHeader}
 	for {
-		w.fill(frameHeader)
+		w.fill(frameHeader + eventHeader)
 		if len(w.buf) < frameHeader+eventHeader {
 			return
 		}

@@ -218,6 +218,24 @@ func TestSalvageOfSoundStore(t *testing.T) {
 	}
 }
 
+// TestSalvageOfLongJournal has more in the journal than a look at a part of a file shows, with gaps between single events.
+func TestSalvageOfLongJournal(t *testing.T) {
+	t.Parallel()
+	const stored, journal = 10, 600
+	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "new")
+	s, err := Open(dir, small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, s, "e", stored, 100)
+	mustClose(t, s)
+	appendTail(t, dir, journal)
+	r, err := Salvage(t.Context(), dir, to, nil, small())
+	if err != nil || r.Events != stored+journal {
+		t.Errorf("%+v, %v, want %d events", r, err, stored+journal)
+	}
+}
+
 // TestDamage damages a store in every way: a check names the file, and a salvage carries every event whose bytes are still somewhere.
 func TestDamage(t *testing.T) {
 	kinds := []string{"closed", "crashed"}

@@ -75,14 +75,26 @@ func (s *snapshots) close() {
 // read calls fn with the value of a key, which is valid during the call; queue.ErrNotFound if there is none.
 func (n *snapshot) read(key []byte, fn func(value []byte) error) (err error) {
 	defer n.guard(&err)
-	item, err := n.txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return queue.ErrNotFound
+	for again := true; ; again = false {
+		item, err := n.txn.Get(key)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return queue.ErrNotFound
+		}
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		collected := false
+		err = item.Value(func(value []byte) error {
+			if collected = again && len(value) == 0; collected {
+				return nil
+			}
+			return fn(value)
+		})
+		if !collected {
+			return err
+		}
+		// Badger has no error for a value whose file was collected since the look at the row, which now names another one.
 	}
-	if err != nil {
-		return fmt.Errorf("read: %w", err)
-	}
-	return item.Value(fn)
 }
 
 // row calls fn with a row that was checked against its checksum.
