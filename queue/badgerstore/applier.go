@@ -254,6 +254,9 @@ func (a *applier) publish(t *transaction) {
 	s := a.s
 	visible := max(t.last, a.visible.Load())
 	s.snaps.publish(&snapshot{txn: s.db.NewTransaction(false), op: visible, seq: a.state.seq, events: a.state.events})
+	for l, claims := range t.claims {
+		l.note(claims)
+	}
 	a.visible.Store(visible)
 	a.applied.Store(a.state.seq)
 	a.events.Store(a.state.events)
@@ -268,6 +271,12 @@ func (a *applier) publish(t *transaction) {
 	s.applied(a.state.seq)
 	if s.journal == nil {
 		return // it is being read
+	}
+	if _, waits := s.buckets.unsealed(); waits {
+		select {
+		case s.toSeal <- struct{}{}:
+		default:
+		}
 	}
 	if err := s.journal.release(a.state.seq); err != nil {
 		s.fail(err)

@@ -105,13 +105,8 @@ func (a *applier) addRecord(p *pending) error {
 		return fmt.Errorf("apply event: %w", err)
 	}
 	if p.claim.until != 0 {
-		key := claimKey(p.claim.bucket, p.claim.hash)
-		if err := t.set(key, seal(key, encodeClaim(p.seq, p.claim.until))); err != nil {
-			return fmt.Errorf("apply dedup claim: %w", err)
-		}
-		if p.claim.until > a.state.buckets[p.claim.bucket] {
-			a.state.buckets[p.claim.bucket] = roundUntil(p.claim.until)
-			t.bucket(p.claim.bucket)
+		if err := a.addClaim(p.seq, &p.claim); err != nil {
+			return err
 		}
 	}
 	src := a.state.sources[p.ev.Source]

@@ -145,7 +145,11 @@ func (c *checker) meta() error {
 			}
 			c.applied.sources[string(key[2:])] = row
 		case len(key) == 6 && key[1] == prefixBucket[1]:
-			c.applied.buckets[be.Uint32(key[2:])] = d.int()
+			row, err := decodeBucketRow(value)
+			if err != nil {
+				return err
+			}
+			c.applied.buckets[be.Uint32(key[2:])] = row
 		}
 		if d.bad {
 			return queue.ErrDamaged
@@ -213,18 +217,19 @@ func (c *checker) derived() error {
 
 // others reads the tables that stand for themselves.
 func (c *checker) others() error {
-	for table, fn := range map[byte]func(key []byte){
-		tabOwner:     func(key []byte) { c.lane(be.Uint16(key[1:])).owners++ },
-		tabStraggler: func([]byte) {},
-		tabClaim:     func([]byte) { c.report.Claims++ },
-		tabUser:      func([]byte) { c.report.Metadata++ },
+	for table, fn := range map[byte]func(key, value []byte) error{
+		tabOwner:     func(key, _ []byte) error { c.lane(be.Uint16(key[1:])).owners++; return nil },
+		tabStraggler: func(_, _ []byte) error { return nil },
+		tabClaim:     func(_, _ []byte) error { c.report.Claims++; return nil },
+		tabClaimLog:  c.loggedClaims,
+		tabClaimPage: c.pagedClaims,
+		tabUser:      func(_, _ []byte) error { c.report.Metadata++; return nil },
 	} {
-		err := c.each([]byte{table}, otherTables[table], func(key, _ []byte) error {
+		err := c.each([]byte{table}, otherTables[table], func(key, value []byte) error {
 			if len(key) < 3 {
 				return queue.ErrDamaged
 			}
-			fn(key)
-			return nil
+			return fn(key, value)
 		})
 		if err != nil {
 			return err
@@ -234,7 +239,7 @@ func (c *checker) others() error {
 }
 
 var otherTables = map[byte]string{
-	tabOwner: "owners of order keys", tabStraggler: "events to prune later", tabClaim: "dedup claims", tabUser: "metadata",
+	tabOwner: "owners of order keys", tabStraggler: "events to prune later", tabClaim: "dedup claims", tabClaimLog: "dedup claims", tabClaimPage: "dedup claims", tabUser: "metadata",
 }
 
 // compare says where the tables contradict each other.

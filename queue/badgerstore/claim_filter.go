@@ -143,12 +143,20 @@ const (
 	filterPace = 2500 * time.Microsecond // for a step: faster takes the processor from the events, slower lets more of them be looked up in Badger
 )
 
-// fillFilters brings the claims from before the store was opened into the filters of their buckets, newest first. Until it is done
-// with a bucket, its claims are looked up in Badger. seq is the last event from before.
+// fillFilters brings the claims from before the store was opened into the logs and the filters of their buckets, newest first. Until it is done
+// with a bucket, its claims are looked up in Badger; those of a log wait. seq is the last event from before.
 func (s *Store) fillFilters(buckets []claimBucket, seq uint64) {
 	defer s.wg.Done()
 	var lost []claimBucket
 	for _, b := range buckets {
+		if b.log != nil {
+			b.log.load()
+		}
+	}
+	for _, b := range buckets {
+		if b.log != nil {
+			continue
+		}
 		if !s.loadFilter(b, seq) {
 			lost = append(lost, b)
 			continue
@@ -171,8 +179,11 @@ func (s *Store) fillFilters(buckets []claimBucket, seq uint64) {
 // fillFilter returns queue.ErrClosed if the store is being closed.
 func (s *Store) fillFilter(b claimBucket, pace <-chan time.Time) error {
 	prefix := claimPrefix(b.number)
+	if b.pages > 0 {
+		prefix = claimPagePrefix(b.number)
+	}
 	from := append([]byte(nil), prefix...)
-	for n := filterStep; n == filterStep; {
+	for n := filterStep; n >= filterStep; {
 		select {
 		case <-s.quit:
 			return queue.ErrClosed
@@ -188,12 +199,24 @@ func (s *Store) fillFilter(b claimBucket, pace <-chan time.Time) error {
 func (s *Store) fillSome(b claimBucket, prefix, from []byte) (n int, next []byte) {
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
-	sn.walk(prefix, from, func(key []byte, _ *badger.Item) bool {
-		var hash [16]byte
-		copy(hash[:], key[len(prefix):])
+	add := func(hash [16]byte) {
 		b.filter.add(&hash, &s.buckets.filters)
-		from = append(append(from[:0], key...), 0)
 		n++
+	}
+	sn.walk(prefix, from, func(key []byte, item *badger.Item) bool {
+		if b.pages == 0 {
+			var hash [16]byte
+			copy(hash[:], key[len(prefix):])
+			add(hash)
+		} else if err := item.Value(func(sealed []byte) error {
+			if value, sound := unseal(key, sealed); !sound || !eachClaim(value, func(c *loggedClaim) { add(c.hash) }) {
+				return queue.ErrDamaged
+			}
+			return nil
+		}); err != nil {
+			s.log.Error("dedup claims cannot be read: events that come again are taken for new ones", zap.Error(err))
+		}
+		from = append(append(from[:0], key...), 0)
 		return n < filterStep
 	})
 	return n, from

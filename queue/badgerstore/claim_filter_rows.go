@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -15,7 +16,7 @@ import (
 
 // Filters are rows, too, so that they need not be made anew from the claims after a restart: that takes seconds for a million claims, and
 // until then every event is looked up in the database, once for each bucket. Only the newest bucket gets claims. The filter of any other one is
-// final and written once, while the store is looked after; that of the newest is written when the store is closed, and is right as long as no event has come since.
+// final and written once, while the store is looked after; that of the newest, if it has one, is written when the store is closed, and is right as long as no event has come since.
 
 const (
 	filterChunk = 256 << 10 // bytes of a filter in one row
@@ -90,7 +91,7 @@ func (n *snapshot) finalFilter(bucket uint32) bool {
 	return err == nil && h.final || err != nil && !errors.Is(err, queue.ErrNotFound)
 }
 
-// replayBucket returns the bucket for claims that only the journal has: the newest, or the one behind it if that one's filter is final. Filters that a version left
+// replayBucket returns the bucket for claims that only the journal has: the newest, or the one behind it if that one is sealed or its filter is final. Filters that a version left
 // which did not keep them right when it was the last to write are deleted.
 func (a *applier) replayBucket() (uint32, error) {
 	sn := a.s.snaps.get()
@@ -100,7 +101,7 @@ func (a *applier) replayBucket() (uint32, error) {
 		newest = max(newest, number)
 	}
 	if a.state.kept&keptFilters != 0 {
-		if sn.finalFilter(newest) {
+		if a.state.buckets[newest].form == formPages || sn.finalFilter(newest) {
 			newest++
 		}
 		return newest, nil
@@ -124,14 +125,14 @@ func (s *Store) saveFilters(end bool) error {
 	s.mu.Lock()
 	buckets := s.buckets.all()
 	for i := range buckets {
-		if i > 0 {
+		if i > 0 && buckets[i].filter != nil {
 			buckets[i].filter.final.Store(true)
 		}
 	}
 	s.mu.Unlock()
-	for i, b := range buckets {
+	for _, b := range buckets {
 		f := b.filter
-		if i == 0 && !end || !f.complete.Load() || !f.given() {
+		if f == nil || !f.final.Load() && !end || !f.complete.Load() || !f.given() {
 			continue
 		}
 		if err := s.saveFilter(b); err != nil {
@@ -150,12 +151,11 @@ func (s *Store) saveFilter(b claimBucket) error {
 	if parts == nil || same {
 		return nil
 	}
-	o, row := &op{done: make(chan error, 1)}, uint16(0)
+	o, row := &op{}, uint16(0)
 	write := func() error {
-		s.applier.push(o)
-		err := <-o.done
-		o = &op{done: make(chan error, 1)}
-		return err
+		full := o
+		o = &op{}
+		return s.apply(full)
 	}
 	for _, part := range *parts {
 		h.sizes = append(h.sizes, len(part.words))
@@ -186,6 +186,21 @@ func encodeBits(mark uint64, words []uint64) []byte {
 		value = binary.LittleEndian.AppendUint64(value, atomic.LoadUint64(&words[i]))
 	}
 	return value
+}
+
+// prepareFilters says of the buckets that there are when the store is opened that what is in memory of them lacks the claims from before. Where there is memory for another
+// bucket, those with a row for each claim get no more.
+func (s *Store) prepareFilters() {
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	for i, b := range s.buckets.all() {
+		if b.log != nil {
+			b.log.load = sync.OnceFunc(func() { s.loadLog(b.log) })
+			continue
+		}
+		b.filter.complete.Store(false)
+		b.filter.final.Store(i > 0 || b.pages > 0 || s.buckets.roomy() || sn.finalFilter(b.number))
+	}
 }
 
 // loadFilter takes a filter from its rows. It returns false if there are none that are right. seq is the last event from before the store was opened.

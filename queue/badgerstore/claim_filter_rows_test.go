@@ -14,37 +14,36 @@ import (
 func TestFiltersOverRestarts(t *testing.T) {
 	const each, events = 100, 450
 	for _, c := range []struct {
-		name   string
-		end    func(t *testing.T, s *Store, dir string) (next string) // the directory to open
-		more   int                                                    // events that end has stored
-		newest bool                                                   // the filter of the newest bucket is good
-		final  bool                                                   // those of the others are
+		name  string
+		end   func(t *testing.T, s *Store, dir string) (next string) // the directory to open
+		more  int                                                    // events that end has stored
+		taken bool                                                   // the filters of all buckets but the newest are good; that has none
 	}{
-		{"closed", func(t *testing.T, s *Store, dir string) string { mustClose(t, s); return dir }, 0, true, true},
-		{"killed", func(t *testing.T, _ *Store, dir string) string { return copyDir(t, dir) }, 0, false, false},
+		{"closed", func(t *testing.T, s *Store, dir string) string { mustClose(t, s); return dir }, 0, true},
+		{"killed", func(t *testing.T, _ *Store, dir string) string { return copyDir(t, dir) }, 0, false},
 		{"killed after maintenance", func(t *testing.T, s *Store, dir string) string {
 			maintain(t, s, queue.Retention{})
 			return copyDir(t, dir)
-		}, 0, false, true},
+		}, 0, true},
 		{"killed after one more event", func(t *testing.T, s *Store, dir string) string {
 			mustClose(t, s)
 			s = openBuckets(t, dir, each)
 			defer mustClose(t, s)
 			enqueue(t, s, "more", 1, 10)
 			return copyDir(t, dir)
-		}, 1, false, true},
+		}, 1, true},
 		{"killed without one more event", func(t *testing.T, s *Store, dir string) string {
 			mustClose(t, s)
 			s = openBuckets(t, dir, each)
 			defer mustClose(t, s)
 			return copyDir(t, dir)
-		}, 0, true, true},
+		}, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := openBuckets(t, dir, each)
 			first := s
-			enqueue(t, s, "e", events, 10)
+			fillBuckets(t, s, "e", events)
 			if err := s.flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -54,12 +53,14 @@ func TestFiltersOverRestarts(t *testing.T) {
 				t.Fatalf("%d buckets, want several", len(buckets))
 			}
 			for i, b := range buckets {
-				want := c.final
-				if i == 0 {
-					want = c.newest
+				if newest := i == 0; (b.log != nil) != newest || (b.pages == 0) != newest {
+					t.Fatalf("bucket %d of %d: %+v", i, len(buckets), b)
 				}
-				if got := s.loadFilter(b, seq); got != want {
-					t.Errorf("bucket %d of %d: its filter is taken: %t, want %t", i, len(buckets), got, want)
+				if i == 0 {
+					continue
+				}
+				if got := s.loadFilter(b, seq); got != c.taken {
+					t.Errorf("bucket %d of %d: its filter is taken: %t, want %t", i, len(buckets), got, c.taken)
 				}
 			}
 			for _, filled := range []bool{false, true} {
@@ -100,7 +101,7 @@ func expectDuplicates(t testing.TB, s *Store, prefix string, n int, want bool) {
 
 // TestDamagedFilters breaks the rows of a filter: it is made anew.
 func TestDamagedFilters(t *testing.T) {
-	const events = 200
+	const each, events = 100, 150
 	other := encodeBits(1, make([]uint64, firstFilter/8))
 	for name, change := range map[string]func(o *op, bucket uint32){
 		"bits are missing":            func(o *op, bucket uint32) { o.del(filterBitsKey(bucket, 0)) },
@@ -110,21 +111,20 @@ func TestDamagedFilters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openBuckets(t, dir, bucketClaims)
-			enqueue(t, s, "e", events, 10)
+			s := openBuckets(t, dir, each)
+			fillBuckets(t, s, "e", events)
 			mustClose(t, s)
-			s = openBuckets(t, dir, bucketClaims)
-			buckets, seq := s.buckets.all(), s.applier.appliedSeq()
-			o := &op{done: make(chan error, 1)}
-			change(o, buckets[0].number)
-			s.applier.push(o)
-			if err := <-o.done; err != nil {
+			s = openBuckets(t, dir, each)
+			sealed, seq := s.buckets.all()[1], s.applier.appliedSeq()
+			o := &op{}
+			change(o, sealed.number)
+			if err := s.apply(o); err != nil {
 				t.Fatal(err)
 			}
-			if s.loadFilter(buckets[0], seq) {
+			if s.loadFilter(sealed, seq) {
 				t.Error("the filter is taken")
 			}
-			crashed := openBuckets(t, copyDir(t, dir), bucketClaims)
+			crashed := openBuckets(t, copyDir(t, dir), each)
 			crashed.wg.Add(1)
 			crashed.fillFilters(crashed.buckets.all(), seq)
 			expectDuplicates(t, crashed, "e", events, true)
@@ -144,14 +144,15 @@ func TestFinalBuckets(t *testing.T) {
 	clock.Advance(24 * time.Hour)
 	enqueue(t, s, "tomorrow", 10, 10)
 	newest := s.buckets.all()[0].number
+	sealAll(t, s)
 	maintain(t, s, queue.Retention{})
 	if got := s.buckets.bucketFor(today >> bucketBits); got != newest {
 		t.Errorf("claims of the day before go to bucket %d, want the newest one, %d", got, newest)
 	}
 	for _, c := range []struct {
-		buckets map[uint32]int64
+		buckets map[uint32]bucketRow
 		want    uint32
-	}{{nil, 0}, {map[uint32]int64{today: 1}, today + 1}, {map[uint32]int64{today: 1, newest: 1}, newest}} {
+	}{{nil, 0}, {map[uint32]bucketRow{today: {form: formPages, pages: 1}}, today + 1}, {map[uint32]bucketRow{today: {form: formPages, pages: 1}, newest: {form: formLog}}, newest}} {
 		got, err := (&applier{s: s, state: appliedState{buckets: c.buckets, kept: keptFilters}}).replayBucket()
 		if err != nil || got != c.want {
 			t.Errorf("claims of the journal go to bucket %d beside %v, %v, want %d", got, c.buckets, err, c.want)
@@ -175,35 +176,49 @@ func TestFinalBuckets(t *testing.T) {
 
 // TestFiltersOfAnOlderVersion has claims in a bucket with a final filter, from a version that knows nothing of filters: the filter is not believed.
 func TestFiltersOfAnOlderVersion(t *testing.T) {
-	const each, events = 100, 250
-	dir := t.TempDir()
-	s := openBuckets(t, dir, each)
-	enqueue(t, s, "e", events, 10)
+	const events = 50
+	dir, clock := t.TempDir(), queuetest.NewClock()
+	s := openSmall(t, dir, clock)
+	putOldClaims(t, s, firstBucket(dayOf(clock.Now().UnixNano())), "e", events)
 	mustClose(t, s)
-	s = openBuckets(t, dir, each)
+	s = openSmall(t, dir, clock)
+	s.wg.Add(1)
+	s.fillFilters(s.buckets.all(), s.applier.appliedSeq())
+	mustClose(t, s) // its filter is written down
+	s = openSmall(t, dir, clock)
+	old := s.buckets.all()[0]
+	if !s.loadFilter(old, s.applier.appliedSeq()) {
+		t.Fatal("there is no filter")
+	}
 	s.applier.mu.Lock() // it is idle
 	s.applier.state.kept &^= keptFilters
 	s.applier.mu.Unlock()
-	buckets := s.buckets.all()
-	o := &op{done: make(chan error, 1)}
-	o.put(claimKey(buckets[1].number, claimHash("src", "old0")), encodeClaim(1, s.clock().Add(time.Hour).UnixNano()))
-	s.applier.push(o)
-	if err := <-o.done; err != nil {
-		t.Fatal(err)
-	}
+	putOldClaims(t, s, old.number, "old", 1)
 	mustClose(t, s)
 	for _, believed := range []bool{false, true} {
-		s = openBuckets(t, dir, each)
+		s = openSmall(t, dir, clock)
 		buckets, seq := s.buckets.all(), s.applier.appliedSeq()
-		for _, b := range buckets {
-			if got := s.loadFilter(b, seq); got != believed {
-				t.Errorf("the filter of bucket %d is taken: %t, want %t", b.number, got, believed)
-			}
+		if got := s.loadFilter(buckets[len(buckets)-1], seq); got != believed {
+			t.Errorf("the filter is taken: %t, want %t", got, believed)
 		}
 		s.wg.Add(1)
 		s.fillFilters(buckets, seq)
 		expectDuplicates(t, s, "e", events, true)
 		expectDuplicates(t, s, "old", 1, true)
 		mustClose(t, s)
+	}
+}
+
+// putOldClaims makes a bucket as earlier versions have it, with a row for each claim.
+func putOldClaims(t testing.TB, s *Store, bucket uint32, prefix string, n int) {
+	t.Helper()
+	until := s.clock().Add(72 * time.Hour).UnixNano()
+	o := &op{}
+	o.put(bucketKey(bucket), bucketRow{until: roundUntil(until)}.encode())
+	for i := range n {
+		o.put(claimKey(bucket, claimHash("src", fmt.Sprint(prefix, i))), encodeClaim(uint64(i+1), until))
+	}
+	if err := s.apply(o); err != nil {
+		t.Fatal(err)
 	}
 }

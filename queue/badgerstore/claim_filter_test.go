@@ -128,7 +128,7 @@ func TestDuplicatesOverRestarts(t *testing.T) {
 	s.wg.Add(1)
 	s.fillFilters(buckets, s.applier.appliedSeq())
 	for _, d := range buckets {
-		if !d.filter.complete.Load() {
+		if d.filter != nil && !d.filter.complete.Load() {
 			t.Errorf("the filter of bucket %d is not complete", d.number)
 		}
 	}

@@ -99,7 +99,7 @@ func (a *applier) opCost(o *op) (c cost) {
 	for _, m := range o.muts {
 		c.add(a.s.mutCost(len(m.key), len(m.value)))
 	}
-	if o.endBucket != 0 {
+	if o.endBucket != 0 || o.sealed.number != 0 {
 		c.add(smallRows(1))
 	}
 	if o.lane != nil {

@@ -43,7 +43,8 @@ type stored struct {
 type dedupClaim struct {
 	hash   [16]byte
 	until  int64
-	bucket uint32 // of its row; not in the event's record
+	bucket uint32    // that it is in; not in the event's record, nor is the next
+	log    *claimLog // nil if it gets a row of its own
 }
 
 // encodeEvent appends the record of an event. Its sequence number and its checksums are filled in by sealEvent.

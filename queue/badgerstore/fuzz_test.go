@@ -133,6 +133,8 @@ func FuzzRows(f *testing.F) {
 	f.Add((&laneRow{name: app}).encode())
 	f.Add((&sourceRow{}).encode())
 	f.Add(encodeMark(1, 2))
+	f.Add(bucketRow{until: 1, form: formPages, pages: 3}.encode())
+	f.Add(encodeClaims([]loggedClaim{{seq: 1, until: 2}, {seq: 3, until: 1}}))
 	f.Add((&savedFilter{sizes: []int{lineWords}}).encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		errs := map[string]error{}
@@ -158,6 +160,8 @@ func FuzzRows(f *testing.F) {
 		_, errs["lane"] = decodeLaneRow(data)
 		_, errs["source"] = decodeSourceRow(data)
 		_, errs["filter"] = decodeSavedFilter(data)
+		_, errs["bucket"] = decodeBucketRow(data)
+		eachClaim(data, func(*loggedClaim) {})
 		_, _, _ = decodeMark(data)
 		for what, err := range errs {
 			if err != nil && !errors.Is(err, queue.ErrDamaged) {

@@ -59,8 +59,12 @@ func TestOpenDamaged(t *testing.T) {
 					}
 				}
 				t.Logf("%s: opened; %d events damaged, %d missing", file, damaged, missing)
-				if missing > 0 {
-					t.Errorf("%s: opened without a word, and %d events are missing", file, missing)
+				if missing == 0 {
+					return
+				}
+				// A broken key is another key; only a look at the whole table shows it.
+				if report, err := s.Check(t.Context()); err != nil || report.Sound {
+					t.Errorf("%s: opened without a word, and %d events are missing: %+v, %v", file, missing, report, err)
 				}
 			})
 		}

@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -47,6 +48,30 @@ func enqueue(t testing.TB, s *Store, prefix string, n, size int) []queue.ID {
 		ids[i] = receipts[0].ID
 	}
 	return ids
+}
+
+// fillBuckets enqueues events and seals buckets that get no more claims: as long as there is one, no other follows.
+func fillBuckets(t testing.TB, s *Store, prefix string, n int) {
+	t.Helper()
+	for i := range n {
+		if _, err := s.Enqueue(t.Context(), []queue.NewEvent{newEvent(fmt.Sprint(prefix, i), 10, s.clock(), app)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, behind := s.buckets.unsealed(); behind {
+			sealAll(t, s)
+		}
+	}
+}
+
+// sealAll seals the buckets that get no more claims.
+func sealAll(t testing.TB, s *Store) {
+	t.Helper()
+	if err := errors.Join(s.flush(t.Context()), s.sealFull()); err != nil {
+		t.Fatal(err)
+	}
+	if b, behind := s.buckets.unsealed(); behind {
+		t.Fatalf("bucket %d is not sealed", b.number)
+	}
 }
 
 // settleAll settles what is due for app and returns how much it was.

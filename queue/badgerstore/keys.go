@@ -17,7 +17,9 @@ const (
 	tabOpen      = 'P' // destination, seq: unsettled deliveries that have left the FIFO
 	tabDead      = 'D' // seq, destination: dead letters; the class of the last failure, where it was known when the row was written
 	tabStraggler = 'S' // seq: events the pruner has passed and has to come back to
-	tabClaim     = 'X' // bucket, hash of source and dedup key: dedup claims
+	tabClaim     = 'X' // bucket, hash of source and dedup key: dedup claims, as earlier versions wrote them
+	tabClaimLog  = 'L' // bucket, row: dedup claims in the order in which they came (claim_log.go)
+	tabClaimPage = 'C' // bucket, page, row of the page: dedup claims by their hashes (claim_page.go)
 	tabMeta      = 'M' // name: the store's own bookkeeping
 	tabUser      = 'U' // key: what queue.Metadata keeps
 	tabFilter    = 'F' // bucket, row: the Bloom filter of a bucket's claims (claim_filter_rows.go); follows from them
@@ -110,6 +112,20 @@ func claimKey(bucket uint32, hash [16]byte) []byte {
 // claimPrefix has room for the hash.
 func claimPrefix(bucket uint32) []byte {
 	return be.AppendUint32(append(make([]byte, 0, 21), tabClaim), bucket)
+}
+
+func claimLogPrefix(bucket uint32) []byte {
+	return be.AppendUint32(append(make([]byte, 0, 9), tabClaimLog), bucket)
+}
+
+func claimLogKey(bucket, row uint32) []byte { return be.AppendUint32(claimLogPrefix(bucket), row) }
+
+func claimPagePrefix(bucket uint32) []byte {
+	return be.AppendUint32(append(make([]byte, 0, 10), tabClaimPage), bucket)
+}
+
+func claimPageKey(bucket, page uint32, part byte) []byte {
+	return append(be.AppendUint32(claimPagePrefix(bucket), page), part)
 }
 
 func bucketKey(bucket uint32) []byte {

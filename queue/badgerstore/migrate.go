@@ -10,14 +10,17 @@ import (
 )
 
 // formatVersion is the version of everything under the store's directory.
-const formatVersion = 1
+const formatVersion = 2
 
 // migration brings a database from one format to the next. It has to cope with a part of its work being done already: the format's row is written
 // after it, so a crash in the middle lets it run again. The journal still holds what it held; its records carry versions of their own.
 type migration func(db *badger.DB) error
 
 // migrations by the format they start from. A new format comes with the migration from the one before, and with a store of that format for its test.
-var migrations = map[uint64]migration{}
+var migrations = map[uint64]migration{
+	// Dedup claims have a row for many of them in place of one each. Those there are stay in the rows that they have, in buckets that get no more.
+	1: func(*badger.DB) error { return nil },
+}
 
 // ErrFormat means that a store has a format which this version does not read.
 var ErrFormat = errors.New("unknown format of the store")

@@ -25,7 +25,8 @@ type op struct {
 	count     counts
 	events    int64 // change of the number of stored events
 	pruned    []prunedDelivery
-	endBucket uint32   // of claims that are all gone; 0: none
+	endBucket uint32 // of claims that are all gone; 0: none
+	sealed    sealedBucket
 	minDue    int64    // lowest row written to the schedule; 0: none
 	minSeq    uint64   // lowest row written to the open table; 0: none
 	ended     []uint64 // deliveries that are cancelled

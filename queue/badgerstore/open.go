@@ -32,6 +32,9 @@ func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := newStore(dir, o)
 	if err := s.open(ctx); err != nil {
+		if errors.Is(err, errPanicked) { // over a broken table
+			err = fmt.Errorf("%w: %w", queue.ErrDamaged, err)
+		}
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.abandon())
 	}
 	return s, nil
@@ -46,6 +49,7 @@ func newStore(dir string, o Options) *Store {
 		buckets: claimBuckets{most: bucketClaims},
 		intake:  intake{sources: map[string]*sourceRow{}},
 		calls:   calls{ended: make(chan struct{})},
+		toSeal:  make(chan struct{}, 1),
 		closed:  make(chan struct{}), failed: make(chan struct{}), quit: make(chan struct{}),
 	}
 	s.life, s.endLife = context.WithCancel(context.Background())
@@ -190,14 +194,7 @@ func (s *Store) start() error {
 		copied := *src
 		s.intake.sources[name] = &copied
 	}
-	for number, until := range state.buckets {
-		s.buckets.extend(number, until-1).complete.Store(false)
-	}
-	sn := s.snaps.get()
-	for i, b := range s.buckets.all() {
-		b.filter.final.Store(i > 0 || sn.finalFilter(b.number))
-	}
-	s.snaps.put(sn)
+	s.prepareFilters()
 	if err := s.copyManifest(); err != nil {
 		return err
 	}
@@ -211,8 +208,9 @@ func (s *Store) start() error {
 	go s.applier.run()
 	go s.keepMarks()
 	if !s.o.manual {
-		s.wg.Add(1)
+		s.wg.Add(2)
 		go s.keepZones()
+		go s.keepClaims()
 	}
 	go s.fillFilters(s.buckets.all(), state.seq)
 	go func() {

@@ -11,32 +11,42 @@ import (
 // Original implements [queue.Finder].
 func (s *Store) Original(ctx context.Context, source, dedupKey string) (queue.ID, error) {
 	hash := claimHash(source, dedupKey)
+	for range lookUpPatience {
+		id, err := s.original(ctx, &hash)
+		if err == nil || !errors.Is(err, errUnseen) {
+			return id, err
+		}
+	}
+	return 0, queue.ErrNotFound
+}
+
+func (s *Store) original(ctx context.Context, hash *[16]byte) (queue.ID, error) {
+	unseen := queue.ErrNotFound
+	buckets := s.buckets.all() // before the snapshot, newest first
 	sn, done, err := s.current(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("original of a dedup key: %w", err)
 	}
 	defer done()
-	for _, b := range s.buckets.all() { // newest first
-		if !b.filter.mayHold(&hash) {
+	for _, b := range buckets {
+		if !b.mayHold(hash) {
 			continue
 		}
-		var seq uint64
-		err := sn.row(claimKey(b.number, hash), func(value []byte) error {
-			decoded := decoder{b: value}
-			seq = decoded.fixed()
-			return nil
-		})
+		c, err := sn.claim(&b, hash)
+		if errors.Is(err, errUnseen) {
+			unseen = err
+		}
 		if errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrDamaged) {
 			continue
 		}
 		if err != nil {
 			return 0, fmt.Errorf("original of a dedup key: %w", err)
 		}
-		if _, err := sn.event(seq, false); err == nil {
-			return queue.ID(seq), nil
+		if _, err := sn.event(c.seq, false); err == nil {
+			return queue.ID(c.seq), nil
 		}
 	}
-	return 0, queue.ErrNotFound
+	return 0, unseen
 }
 
 var _ queue.Finder = (*Store)(nil)

@@ -16,6 +16,9 @@ func (s *Store) recover(dir string, state appliedState) error {
 	if err := s.tailFits(dir, state.seq); err != nil {
 		return err
 	}
+	if err := s.restoreBuckets(&state); err != nil {
+		return err
+	}
 	s.applier = newApplier(s, state)
 	a := s.applier
 	a.tx = a.begin()
@@ -30,8 +33,10 @@ func (s *Store) recover(dir string, state appliedState) error {
 			return err
 		}
 		s.noteTime(p.enqueued)
-		bucket = max(bucket, p.claim.bucket)
-		p.claim.bucket = bucket
+		if p.claim.until != 0 {
+			bucket = max(bucket, firstBucket(dayOf(p.enqueued)))
+			p.claim.bucket, p.claim.log = bucket, s.buckets.extend(bucket, p.claim.until).log
+		}
 		return a.addEvent(p)
 	})
 	if err == nil && a.state.kept&keptPart != 0 {
@@ -60,6 +65,20 @@ func (s *Store) recover(dir string, state appliedState) error {
 	return s.journal.release(last)
 }
 
+// restoreBuckets takes in the buckets of claims that the database has.
+func (s *Store) restoreBuckets(state *appliedState) error {
+	sn := s.snaps.get()
+	defer s.snaps.put(sn)
+	for number, r := range state.buckets {
+		row, err := sn.nextLogRow(number)
+		if err != nil {
+			return fmt.Errorf("dedup claims: %w", err)
+		}
+		s.buckets.restore(number, r, row)
+	}
+	return nil
+}
+
 // tailFits refuses to bring the journal's events into the database where the disk has no room for them. It reads them only where that is in doubt.
 func (s *Store) tailFits(dir string, applied uint64) error {
 	if err := s.disk.measure(); err != nil || s.disk.free.Load() >= s.disk.least {
@@ -83,7 +102,6 @@ func (s *Store) pendingOf(seq uint64, rec []byte) (*pending, error) {
 		return nil, fmt.Errorf("journal: event %s: %w", queue.ID(seq), err)
 	}
 	p := &pending{seq: seq, ev: &e.Event, record: rec, claim: e.claim, enqueued: e.enqueued}
-	p.claim.bucket = firstBucket(dayOf(p.enqueued))
 	for _, d := range e.deliveries {
 		l, err := s.lanes.get(d.Destination, seq)
 		if err != nil {

@@ -84,7 +84,7 @@ func (c *carrier) event(seq uint64, rec []byte, states []carriedDelivery) (*pend
 	} else {
 		c.s.buckets.note(dayOf(p.enqueued), &p.claim)
 	}
-	if err := c.a.addEvent(p); err != nil {
+	if err := errors.Join(c.a.addEvent(p), c.seal()); err != nil {
 		return nil, err
 	}
 	stated := map[string]bool{}
@@ -169,20 +169,37 @@ func (c *carrier) row(key, value []byte) error {
 }
 
 // claim carries a dedup claim of an event that is not carried.
-func (c *carrier) claim(key, value []byte, until int64) error {
-	if err := c.row(key, value); err != nil {
+func (c *carrier) claim(old *loggedClaim) error {
+	if err := errors.Join(c.room.take(smallRowMost), c.a.room(smallRows(2))); err != nil {
 		return err
 	}
-	bucket := be.Uint32(key[1:])
-	if until <= c.a.state.buckets[bucket] {
+	claim := dedupClaim{hash: old.hash, until: old.until}
+	c.s.buckets.note(dayOf(c.now), &claim)
+	return errors.Join(c.a.addClaim(old.seq, &claim), c.seal())
+}
+
+// seal sorts the claims of a bucket that gets no more.
+func (c *carrier) seal() error {
+	b, ok := c.s.buckets.unsealed()
+	if !ok {
 		return nil
 	}
-	if err := c.a.room(smallRows(1)); err != nil {
+	write := func(o *op) error {
+		for _, m := range o.muts {
+			if err := c.room.take(len(m.key) + len(m.value)); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(c.a.add(o), c.a.commit()); err != nil {
+			return err
+		}
+		c.a.tx = c.a.begin()
+		return nil
+	}
+	if err := write(&op{}); err != nil { // its last claims
 		return err
 	}
-	c.a.state.buckets[bucket] = roundUntil(until)
-	c.a.tx.bucket(bucket)
-	return nil
+	return c.s.seal(b, write)
 }
 
 // source carries what a source has brought in over its life.

@@ -25,7 +25,7 @@ func TestSalvageOfManyBuckets(t *testing.T) {
 	if n, err := s.Maintain(t.Context(), now, queue.Retention{Delivered: time.Hour}); err != nil || n != old {
 		t.Fatalf("%d pruned, %v", n, err)
 	}
-	enqueue(t, s, "e", events, 10)
+	fillBuckets(t, s, "e", events)
 	if n := len(s.buckets.all()); n < 3 {
 		t.Fatalf("%d buckets", n)
 	}

@@ -107,22 +107,40 @@ func (v *salvage) lose(seq uint64, rec []byte, reason error, states []carriedDel
 // claims carries the dedup claims that last, of events that are history. An event that is carried has made its own; one that is lost and was not delivered may be
 // sent again by its provider.
 func (v *salvage) claims() error {
-	return v.rows(tabClaim, func(key, value []byte) (failed, broken error) {
+	err := v.rows(tabClaim, func(key, value []byte) (failed, broken error) {
 		d := decoder{b: value}
-		seq, until := d.fixed(), d.int()
-		if d.bad || len(key) != 21 {
+		c := loggedClaim{seq: d.fixed(), until: d.int()}
+		if copy(c.hash[:], key[min(5, len(key)):]) < len(c.hash) || d.bad {
 			return nil, queue.ErrDamaged
 		}
-		if !v.taken.has(seq) && !v.known.has(seq) && !v.pruned(seq) && !v.lost.has(seq) && v.states[seq] == nil && v.db.damaged {
-			v.lose(seq, nil, errGone, nil)
-			v.report.Missing -= min(v.report.Missing, 1)
-		}
-		if until <= v.c.now || v.lost.has(seq) || v.taken.has(seq) {
-			return nil, nil
-		}
-		v.report.Claims++
-		return v.c.claim(key, value, until), nil
+		return v.claim(&c), nil
 	})
+	for _, table := range []byte{tabClaimLog, tabClaimPage} {
+		err = errors.Join(err, v.rows(table, func(key, value []byte) (failed, broken error) {
+			if !eachClaim(value, func(c *loggedClaim) {
+				if failed == nil {
+					failed = v.claim(c)
+				}
+			}) {
+				broken = queue.ErrDamaged
+			}
+			return failed, broken
+		}))
+	}
+	return err
+}
+
+func (v *salvage) claim(c *loggedClaim) error {
+	seq := c.seq
+	if !v.taken.has(seq) && !v.known.has(seq) && !v.pruned(seq) && !v.lost.has(seq) && v.states[seq] == nil && v.db.damaged {
+		v.lose(seq, nil, errGone, nil)
+		v.report.Missing -= min(v.report.Missing, 1)
+	}
+	if c.until <= v.c.now || v.lost.has(seq) || v.taken.has(seq) {
+		return nil
+	}
+	v.report.Claims++
+	return v.c.claim(c)
 }
 
 // metadata carries what queue.Metadata keeps.

@@ -16,11 +16,11 @@ type appliedState struct {
 	latest  int64  // see Store.latest
 	lanes   map[uint16]*laneRow
 	sources map[string]*sourceRow
-	buckets map[uint32]int64 // end of the last dedup claim of a bucket
+	buckets map[uint32]bucketRow
 }
 
 func newAppliedState() appliedState {
-	return appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]int64{}}
+	return appliedState{lanes: map[uint16]*laneRow{}, sources: map[string]*sourceRow{}, buckets: map[uint32]bucketRow{}}
 }
 
 // kept says which rows that follow from others are right, and what was under way. A version that does not know of some leaves their bit out, whatever it finds.
@@ -110,10 +110,9 @@ func (st *appliedState) load(sn *snapshot) (err error) {
 		st.sources[string(name)], err = decodeSourceRow(value)
 		return err
 	})
-	each(prefixBucket, func(name, value []byte) error {
-		d := decoder{b: value}
-		st.buckets[be.Uint32(name)] = d.int()
-		return nil
+	each(prefixBucket, func(name, value []byte) (err error) {
+		st.buckets[be.Uint32(name)], err = decodeBucketRow(value)
+		return err
 	})
 	return err
 }

@@ -27,6 +27,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -70,7 +71,9 @@ type Store struct {
 	intake  intake
 	claims  recentClaims
 	buckets claimBuckets
-	handing sync.Mutex // a group is handed to the applier and to the lanes in one step
+	sealing sync.Mutex    // of who deletes rows of claims
+	toSeal  chan struct{} // cap 1: a bucket may have to be sealed
+	handing sync.Mutex    // a group is handed to the applier and to the lanes in one step
 
 	writing struct { // only the leader's
 		records   [][]byte
@@ -131,13 +134,15 @@ func (s *Store) refuse(reason error) bool {
 	return first
 }
 
+var errPanicked = errors.New("the database panicked")
+
 // panicked makes the store fail because Badger panicked, and returns what usable does then.
 func (s *Store) panicked(reason any) error {
 	if s.Failure() == nil {
 		s.suspect()
 		s.log.Error("the database panicked", zap.Any("reason", reason), zap.Stack("stack"))
 		line := strings.Join(strings.Fields(fmt.Sprint(reason)), " ")
-		s.fail(fmt.Errorf("the database panicked: %.200s%s", line, wayOut))
+		s.fail(fmt.Errorf("%w: %.200s%s", errPanicked, line, wayOut))
 	}
 	return s.usable()
 }

@@ -18,6 +18,7 @@ type transaction struct {
 	unseen  []*lane // those that parts of an event before it have changed
 	sources map[string]struct{}
 	buckets map[uint32]struct{}
+	claims  map[*claimLog][]loggedClaim
 	waiting []chan error
 	events  int64 // change of the number of stored events
 }
@@ -35,6 +36,7 @@ func (a *applier) begin() *transaction {
 		later: smallRows(1), // what is applied
 		last:  a.visible.Load(),
 		lanes: map[*lane]*laneChanges{}, sources: map[string]struct{}{}, buckets: map[uint32]struct{}{},
+		claims: map[*claimLog][]loggedClaim{},
 	}
 }
 
@@ -126,6 +128,12 @@ func (a *applier) addOp(o *op) error {
 			return fmt.Errorf("apply: %w", err)
 		}
 	}
+	if o.sealed.number != 0 {
+		bucket := a.state.buckets[o.sealed.number]
+		bucket.form, bucket.pages = formPages, o.sealed.pages
+		a.state.buckets[o.sealed.number] = bucket
+		a.tx.bucket(o.sealed.number)
+	}
 	a.state.kept |= o.kept
 	if o.lane == nil {
 		return nil
@@ -190,10 +198,14 @@ func (a *applier) finish(t *transaction) error {
 			return fmt.Errorf("apply: %w", err)
 		}
 	}
+	for l, claims := range t.claims {
+		if err := l.writeClaims(t, claims); err != nil {
+			return fmt.Errorf("apply dedup claims: %w", err)
+		}
+	}
 	for bucket := range t.buckets {
-		e := encoder{}
-		e.int(a.state.buckets[bucket])
-		if err := t.set(bucketKey(bucket), seal(bucketKey(bucket), e.b)); err != nil {
+		key := bucketKey(bucket)
+		if err := t.set(key, seal(key, a.state.buckets[bucket].encode())); err != nil {
 			return fmt.Errorf("apply: %w", err)
 		}
 	}

@@ -118,13 +118,19 @@ func TestDeleteWhatDoesNotFitATransaction(t *testing.T) {
 		}
 	}
 	t.Run("claims", func(t *testing.T) {
-		enqueueMany(t, s, "claim", many, func(_ int, ev *queue.NewEvent) { ev.DedupKey = ev.EventID })
-		if n := rowsOf(t, s, "X"); n != many {
-			t.Fatalf("%d claims", n)
+		const events = many * claimsOnPage
+		s.buckets.most = events
+		enqueueMany(t, s, "claim", events, func(_ int, ev *queue.NewEvent) { ev.DedupKey = ev.EventID })
+		enqueue(t, s, "next", 1, 10)
+		sealAll(t, s)
+		if n := rowsOf(t, s, "C"); n < many {
+			t.Fatalf("%d rows of pages", n)
 		}
 		clock.Advance(72 * time.Hour)
-		maintain(t, s, queue.Retention{})
-		empty("X")
+		for range 2 {
+			maintain(t, s, queue.Retention{})
+		}
+		empty("CL")
 	})
 	t.Run("rows of zones of an older version", func(t *testing.T) {
 		o := &op{apart: true}

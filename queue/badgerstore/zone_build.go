@@ -87,8 +87,7 @@ func (b *zoneBuilder) clear() error {
 	if next == nil {
 		o.kept = keptZones
 	}
-	b.s.applier.push(o)
-	err := <-o.done
+	err := b.s.apply(o)
 	if err == nil && next == nil {
 		b.s.zones.ready.Store(true)
 	}
