@@ -46,7 +46,7 @@ func newStore(dir string, o Options) *Store {
 		wakes:   wakes{ch: make(chan string, wakeSize)},
 		lanes:   lanes{byName: map[string]*lane{}, max: map[string]int64{"": o.MaxPending}},
 		claims:  recentClaims{young: map[[16]byte]*pending{}},
-		buckets: claimBuckets{most: bucketClaims},
+		buckets: claimBuckets{most: int64(o.BucketClaims)},
 		intake:  intake{sources: map[string]*sourceRow{}},
 		calls:   calls{ended: make(chan struct{})},
 		toSeal:  make(chan struct{}, 1),

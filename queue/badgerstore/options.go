@@ -40,6 +40,7 @@ type Options struct {
 	NumMemtables     int   // default 4
 	ValueLogFileSize int64 // bytes of a file of the value log; default 64 MiB
 	ValueThreshold   int   // bytes from which on a value goes to the value log; default 1 KiB
+	BucketClaims     int   // dedup claims that are kept in the order in which they came, with an index in memory; then they are sorted. Default 340,000
 	Ballast          int64 // bytes kept to get a store on a full disk started; default 256 MiB or half the reserve; negative: none
 
 	files      filesystem
@@ -71,6 +72,7 @@ func (o *Options) setDefaults() error {
 	orDefault(&o.ValueLogFileSize, 64<<20)
 	orDefault(&o.ValueThreshold, 1<<10)
 	orDefault(&o.MaxEventSize, DefaultMaxEventSize)
+	orDefault(&o.BucketClaims, bucketClaims)
 	if o.SegmentSize < 64<<10 || o.MemTableSize < 1<<20 || o.ValueLogFileSize < 1<<20 {
 		return errors.New("journal segments of less than 64 KiB, or memtables or value log files of less than 1 MiB, do not work")
 	}

@@ -44,11 +44,11 @@ type spec struct {
 	MaxSize int64  // of the store
 }
 
-// options are small, so that segments rotate, memtables are flushed and value log files are collected within a second.
+// options are small, so that segments rotate, memtables are flushed, dedup claims are sorted and value log files are collected within seconds.
 func (s *spec) options() badgerstore.Options {
 	return badgerstore.Options{
 		NoSync: s.NoSync, EncryptionKey: s.Key, MaxSize: s.MaxSize, MemTableSize: 4 << 20, NumMemtables: 2, ValueLogFileSize: 8 << 20,
-		SegmentSize: 2 << 20, LockWait: 10 * time.Second, Logger: stderrLog(),
+		SegmentSize: 2 << 20, BucketClaims: 10_000, LockWait: 10 * time.Second, Logger: stderrLog(),
 	}
 }
 
