@@ -45,7 +45,7 @@ func (g *gateway) archive(e *queue.Event, v *eventView, p *privacy, compact bool
 	contentType := e.Header.Get("Content-Type")
 	line := archivedEvent{
 		cloudEvent: newCloudEvent(g.app.shown(e), contentType), GatewayID: e.ID.String(), ReceivedAt: e.ReceivedAt.UTC().Format(time.RFC3339Nano),
-		Method: e.Method, URL: p.address(e.URL), ClientIP: e.ClientIP, Undelivered: strings.Join(unsettled(v), " "),
+		Method: e.Method, URL: p.address(e.URL, queryIsPayload(e.Method, len(e.Body))), ClientIP: e.ClientIP, Undelivered: strings.Join(unsettled(v), " "),
 	}
 	header := p.header(e.Header)
 	for name := range header {
@@ -60,7 +60,7 @@ func (g *gateway) archive(e *queue.Event, v *eventView, p *privacy, compact bool
 		}
 		line.Header = string(raw)
 	}
-	body, masked, err := p.payload(e.Body, contentType)
+	body, _, masked, err := p.shownPayload(e)
 	switch {
 	case errors.Is(err, errHidden):
 		body, line.Payload = nil, payloadHidden
@@ -68,6 +68,9 @@ func (g *gateway) archive(e *queue.Event, v *eventView, p *privacy, compact bool
 		return nil, fmt.Errorf("payload of %s: %w", e.ID, err)
 	case masked, g.app.derived(e.Source, e.Provider).any(): // nor can the same event be made of it again
 		line.Payload = payloadMasked
+	}
+	if len(e.Body) == 0 {
+		body = nil // a payload that is the query stands in the address, and is taken from there again
 	}
 	return line.encode(body, compact)
 }

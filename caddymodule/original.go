@@ -21,7 +21,7 @@ func (f *Forward) untouched() bool {
 // withPayload is the event as formats, filters and transformations see it. Where a provider calls by GET, the payload is the query: it becomes a form, which is
 // the same text, as the body. Any other event is e itself.
 func withPayload(e *queue.Event) *queue.Event {
-	if e.Method != http.MethodGet || len(e.Body) > 0 {
+	if !queryIsPayload(e.Method, len(e.Body)) {
 		return e
 	}
 	query := parseStoredURL(e.URL).RawQuery

@@ -26,7 +26,7 @@ func (d *derived) any() bool { return d.id || d.kind || d.time || d.subject }
 // derivedKey is what it depends on what of an event is shown.
 type derivedKey struct{ source, provider string }
 
-// metaTime is how long finding out what a source hid may take that is no longer configured.
+// metaTime is how long finding out what a source hid may take.
 const metaTime = 5 * time.Second
 
 // derived returns what events of a source hide beside their payload. It does not change while a configuration runs.
@@ -48,14 +48,11 @@ func (app *App) derived(source, provider string) *derived {
 // findDerived is sure unless the store could not be read; everything is hidden then.
 func (app *App) findDerived(source, provider string) (d *derived, sure bool) {
 	all := &derived{id: true, kind: true, time: true, subject: true, otherOrder: true}
-	g := &gateway{app: app, rt: app.ready.Load()}
-	h := app.source(source)
-	if h == nil {
-		if g.rt == nil {
-			return all, false
-		}
-		g.meta = g.rt.store
+	rt := app.ready.Load()
+	if rt == nil {
+		return all, false
 	}
+	g, h := &gateway{app: app, rt: rt, meta: rt.store}, app.source(source)
 	ctx, cancel := context.WithTimeout(context.Background(), metaTime)
 	defer cancel()
 	p, err := g.privacy(ctx, source, provider)
@@ -128,6 +125,8 @@ func (p *privacy) hides(expr verifiers.Expr, redacted bool, of reading) bool {
 			return redacted && p.Redact || p.hidesField(at)
 		case "raw", "form_sorted":
 			return redacted && p.Redact || len(p.Mask) > 0
+		case "query", "query_sorted", "query_encoded", "url", "target", "canonical_request":
+			return p.ByGet && (redacted && p.Redact || len(p.Mask) > 0 && (at.Name == "" || p.hidesField(at)))
 		}
 		return false // not of the payload, or its hash
 	})

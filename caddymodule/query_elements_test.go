@@ -39,7 +39,7 @@ func TestMasksOfElements(t *testing.T) {
 		{`a.#(b==1)#`, "secret", "a", ""},
 		{"{a,b}", "secret", "*", "all"},
 	} {
-		p := &privacy{privacyRules: privacyRules{Mask: []string{test.mask}, Elements: [][]string{elementsPath(&verifiers.Batch{Elements: test.elements})}}}
+		p := &privacy{privacyRules: privacyRules{Mask: []string{test.mask}, places: places{Elements: [][]string{elementsPath(&verifiers.Batch{Elements: test.elements})}}}}
 		request := strings.Join(p.requestMasks()[1:], " ")
 		masks, all := p.eventMasks()
 		element := strings.Join(masks[2:], " ")
@@ -111,7 +111,7 @@ func TestFieldsOfBatches(t *testing.T) {
 		{"value", "kind", ofElement, true}, {"*", "kind", ofElement, true}, {"value.7.secret", "secret", ofElement, true},
 		{"secret", "value.0.secret", ofRequest, true}, {"secret", "value.0.kind", ofRequest, false}, {"secret", "secret", ofElement, true}, {"secret", "kind", ofElement, false},
 	} {
-		p := &privacy{privacyRules: privacyRules{Mask: []string{test.mask}, Elements: [][]string{{"value", "#"}}}}
+		p := &privacy{privacyRules: privacyRules{Mask: []string{test.mask}, places: places{Elements: [][]string{{"value", "#"}}}}}
 		if got := p.hidesPath(splitPath(test.path), test.of); got != test.want {
 			t.Errorf("mask %s, path %s of an element: %v: %v", test.mask, test.path, test.of, got)
 		}

@@ -28,7 +28,7 @@ func (g *gateway) Event(ctx context.Context, id, source string) (eventDetail, er
 		return eventDetail{}, err
 	}
 	detail := eventDetail{
-		eventView: g.view(e, len(e.Body), deliveries), Method: e.Method, URL: privacy.address(e.URL), Header: privacy.header(e.Header),
+		eventView: g.view(e, len(e.Body), deliveries), Method: e.Method, URL: privacy.address(e.URL, queryIsPayload(e.Method, len(e.Body))), Header: privacy.header(e.Header),
 		ClientIP: e.ClientIP, TraceParent: e.TraceParent, PayloadHidden: privacy.Redact, SameProviderIDs: others,
 	}
 	if e.SecretIndex >= 0 {
@@ -60,7 +60,7 @@ func (g *gateway) history(ctx context.Context, e *queue.Event, destination strin
 	return views, nil
 }
 
-// payloadView is the body of an event, as it may be shown.
+// payloadView is the payload of an event, as it may be shown.
 type payloadView struct {
 	Body        []byte
 	ContentType string // of the request, or of the normalised form
@@ -87,8 +87,7 @@ func (g *gateway) Payload(ctx context.Context, id, source, form string) (payload
 	if err != nil {
 		return payloadView{}, err
 	}
-	contentType := e.Header.Get("Content-Type")
-	body, masked, err := privacy.payload(e.Body, contentType)
+	body, contentType, masked, err := privacy.shownPayload(e)
 	if err != nil {
 		return payloadView{}, fmt.Errorf("payload of %s: %w", own, err)
 	}

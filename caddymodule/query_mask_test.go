@@ -98,7 +98,7 @@ func TestMaskJSONInForms(t *testing.T) {
 }
 
 func TestPrivacyLearnsFromProvider(t *testing.T) {
-	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
+	p := new(privacy)
 	p.learn(&verifiers.Spec{
 		Scheme: verifiers.SchemeToken, Signature: verifiers.Signature{In: "json", Names: []string{"auth.code", `list.#(kind=="x").code`}},
 		Checks: []verifiers.Check{
@@ -118,14 +118,14 @@ func TestPrivacyLearnsFromProvider(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, shown[name], want)
 		}
 	}
-	if got, want := p.address("https://u:p@h/x?who=1&b=2&access_token=3&flag"), "https://h/x?who=***&b=2&access_token=***&flag"; got != want {
+	if got, want := p.address("https://u:p@h/x?who=1&b=2&access_token=3&flag", false), "https://h/x?who=***&b=2&access_token=***&flag"; got != want {
 		t.Errorf("address %s, want %s", got, want)
 	}
 	if !slices.Equal(p.Mask, []string{"auth.code", "list", "head.pin", "pin"}) {
 		t.Errorf("mask: %v", p.Mask)
 	}
-	p.path = true
-	if got, want := p.address("https://h/in/secret"), "https://h/in/***"; got != want {
+	p.Path = true
+	if got, want := p.address("https://h/in/secret", false), "https://h/in/***"; got != want {
 		t.Errorf("address %s, want %s", got, want)
 	}
 }

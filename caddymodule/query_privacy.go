@@ -1,12 +1,13 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,18 +18,38 @@ import (
 // metaPrivacy is where the store's metadata keeps what sources hide, so that events of a source that left the configuration stay as hidden as they were.
 const metaPrivacy = "privacy/"
 
-// privacyRules are what a source hides of its payloads.
+// privacyRules are what a source hides.
 type privacyRules struct {
-	Redact   bool       `json:"redact,omitempty"`
-	Mask     []string   `json:"mask,omitempty"`     // what the configuration masks, and where the provider's secrets are
-	Elements [][]string `json:"elements,omitempty"` // where in a request the elements of its batch are
+	Redact bool     `json:"redact,omitempty"`
+	Mask   []string `json:"mask,omitempty"` // what the configuration masks, and where the provider's secrets are
+	places
 }
+
+// places are where requests have secrets, and what must be known of requests to find in them what is masked. What a source ever had of them stays: its older events have live
+// secrets in the old places, and so has what somebody sends who was not told.
+type places struct {
+	Headers  []string   `json:"headers,omitempty"`  // canonical names
+	Queries  []string   `json:"queries,omitempty"`  // lower-case names of parameters
+	Secrets  []string   `json:"secrets,omitempty"`  // those of the masks that are the provider's
+	Elements [][]string `json:"elements,omitempty"` // where in a request the elements of its batch are
+	Path     bool       `json:"path,omitempty"`     // the last segment of the path is a secret
+	ByGet    bool       `json:"by_get,omitempty"`   // the query may be the payload
+}
+
+// maxFormerPlaces bounds how many places of each kind are remembered that a source has no more. The oldest are forgotten.
+const maxFormerPlaces = 100
 
 // keepPrivacy stores what the sources of this configuration hide.
 func (app *App) keepPrivacy(ctx context.Context, meta queue.Metadata) error {
 	sources := app.allSources()
 	for _, name := range sortedKeys(sources) {
-		value, err := json.Marshal(sources[name].privacy().privacyRules)
+		kept, _, err := keptPrivacy(ctx, meta, name)
+		if err != nil {
+			return err
+		}
+		p := sources[name].privacy()
+		p.remember(&kept.places)
+		value, err := json.Marshal(p.privacyRules)
 		if err != nil {
 			return fmt.Errorf("privacy of source %s: %w", name, err)
 		}
@@ -39,18 +60,30 @@ func (app *App) keepPrivacy(ctx context.Context, meta queue.Metadata) error {
 	return nil
 }
 
+// keptPrivacy reads what a source hid; known tells whether anything is stored of it.
+func keptPrivacy(ctx context.Context, meta queue.Metadata, source string) (rules privacyRules, known bool, err error) {
+	value, err := meta.Meta(ctx, metaPrivacy+source)
+	if errors.Is(err, queue.ErrNotFound) {
+		return rules, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(value, &rules)
+	}
+	if err != nil {
+		return rules, false, fmt.Errorf("privacy of source %s: %w", source, err)
+	}
+	return rules, true, nil
+}
+
 // privacy is what may be shown of a source's requests.
 type privacy struct {
 	privacyRules
-	headers map[string]bool // canonical names of those with secrets
-	queries map[string]bool // lower-case names of parameters with secrets
-	path    bool            // the last segment of the path is a secret
-	whole   bool            // batches are not split
+	whole bool // batches are not split
 }
 
 // privacy is what the source's configuration says.
 func (h *Handler) privacy() *privacy {
-	p := &privacy{privacyRules: privacyRules{Redact: h.Redact, Mask: slices.Clone(h.Mask)}, headers: map[string]bool{}, queries: map[string]bool{}, whole: !h.rules.split}
+	p := &privacy{privacyRules: privacyRules{Redact: h.Redact, Mask: slices.Clone(h.Mask)}, whole: !h.rules.split}
 	p.learn(h.provider.Spec())
 	if h.Token != nil {
 		p.learnToken(h.Token.Place)
@@ -58,34 +91,45 @@ func (h *Handler) privacy() *privacy {
 	return p
 }
 
-// privacy finds out what may be shown of a source's requests: by its configuration or, if that is gone, by what it was. Nothing is known of a source
-// that neither has: its payloads are hidden.
+// privacy finds out what may be shown of a source's requests: by its configuration or, if that is gone, by what it was, and in either case by where its secrets ever were.
+// Nothing is known of a source that neither has: its payloads are hidden.
 func (g *gateway) privacy(ctx context.Context, source, provider string) (*privacy, error) {
-	if h := g.app.source(source); h != nil {
-		p := h.privacy()
-		if spec, err := g.app.providerSpec(provider); err == nil && provider != h.provider.Spec().ID { // the source had another one before
+	kept, known, err := keptPrivacy(ctx, g.meta, source)
+	if err != nil {
+		return nil, err
+	}
+	h := g.app.source(source)
+	p := &privacy{privacyRules: privacyRules{Redact: kept.Redact || !known, Mask: kept.Mask}}
+	if h != nil {
+		p = h.privacy()
+	}
+	if h == nil || provider != h.provider.Spec().ID { // the source had another one before
+		if spec, err := g.app.providerSpec(provider); err == nil { // else the provider is gone too
 			p.learn(spec)
 		}
-		return p, nil
 	}
-	p := &privacy{headers: map[string]bool{}, queries: map[string]bool{}}
-	if spec, err := g.app.providerSpec(provider); err == nil { // else the provider is gone too, and only the usual headers are masked
-		p.learn(spec)
-	}
-	value, err := g.meta.Meta(ctx, metaPrivacy+source)
-	switch {
-	case errors.Is(err, queue.ErrNotFound):
-		p.Redact = true
-		return p, nil
-	case err != nil:
-		return nil, fmt.Errorf("privacy of source %s: %w", source, err)
-	}
-	var rules privacyRules
-	if err := json.Unmarshal(value, &rules); err != nil {
-		return nil, fmt.Errorf("privacy of source %s: %w", source, err)
-	}
-	p.Redact, p.Mask, p.Elements = rules.Redact, append(p.Mask, rules.Mask...), append(p.Elements, rules.Elements...)
+	p.remember(&kept.places)
 	return p, nil
+}
+
+// remember adds the places that the source had before.
+func (p *privacy) remember(before *places) {
+	p.Headers, p.Queries = withFormer(before.Headers, p.Headers), withFormer(before.Queries, p.Queries)
+	p.Secrets, p.Elements = withFormer(before.Secrets, p.Secrets), withFormer(before.Elements, p.Elements)
+	p.Path, p.ByGet = p.Path || before.Path, p.ByGet || before.ByGet
+	for _, mask := range p.Secrets {
+		if !slices.Contains(p.Mask, mask) {
+			p.Mask = append(p.Mask, mask)
+		}
+	}
+}
+
+// withFormer are what was and what is, in this order: what has just left stands behind what left before.
+func withFormer[T any](before, present []T) []T {
+	former := slices.DeleteFunc(slices.Clone(before), func(was T) bool {
+		return slices.ContainsFunc(present, func(is T) bool { return reflect.DeepEqual(was, is) })
+	})
+	return append(former[max(0, len(former)-maxFormerPlaces):], present...)
 }
 
 // learn notes where a provider's requests carry signatures, tokens and secrets, and the elements of batches.
@@ -93,6 +137,7 @@ func (p *privacy) learn(spec *verifiers.Spec) {
 	if spec.Batch != nil {
 		p.Elements = append(p.Elements, elementsPath(spec.Batch))
 	}
+	p.ByGet = p.ByGet || slices.Contains(spec.Methods, http.MethodGet)
 	names := slices.Concat(spec.Signature.Names, spec.Signature.Legacy)
 	switch spec.Signature.In {
 	case "", "header":
@@ -100,7 +145,7 @@ func (p *privacy) learn(spec *verifiers.Spec) {
 	case "query":
 		p.addQueries(names)
 	case "path":
-		p.path = true
+		p.Path = true
 	case "json", "form":
 		if spec.Scheme == verifiers.SchemeToken { // the secret itself; a signature in the payload is none
 			p.addMasks(spec.Signature.In, names...)
@@ -128,10 +173,13 @@ func isSecretParam(spec *verifiers.Spec, name string) bool {
 	return slices.ContainsFunc(spec.Params, func(param verifiers.Param) bool { return param.Name == name && param.Secret })
 }
 
-// learnToken notes where the source's own token is. The one in a path or query is masked before the event is stored.
+// learnToken notes where the source's own token is. The one in a path or query is masked before the event is stored; in the query, a sender may go on with it when it is elsewhere.
 func (p *privacy) learnToken(place string) {
-	if kind, name, _ := strings.Cut(place, ":"); kind == "header" {
+	switch kind, name, _ := strings.Cut(place, ":"); kind {
+	case "header":
 		p.addHeaders([]string{name})
+	case "query":
+		p.addQueries([]string{cmp.Or(name, defaultTokenParam)})
 	}
 }
 
@@ -139,11 +187,11 @@ func (p *privacy) addHeaders(names []string) {
 	for _, name := range names {
 		if before, _, numbered := strings.Cut(name, "{n}"); numbered {
 			for i := range 10 {
-				p.headers[http.CanonicalHeaderKey(before+string(rune('0'+i)))] = true
+				p.Headers = append(p.Headers, http.CanonicalHeaderKey(before+string(rune('0'+i))))
 			}
 			continue
 		}
-		p.headers[http.CanonicalHeaderKey(name)] = true
+		p.Headers = append(p.Headers, http.CanonicalHeaderKey(name))
 	}
 }
 
@@ -153,13 +201,13 @@ func (p *privacy) addMasks(place string, names ...string) {
 		if place == "json" {
 			name = maskOf(plainPath(name))
 		}
-		p.Mask = append(p.Mask, name)
+		p.Mask, p.Secrets = append(p.Mask, name), append(p.Secrets, name)
 	}
 }
 
 func (p *privacy) addQueries(names []string) {
 	for _, name := range names {
-		p.queries[strings.ToLower(name)] = true
+		p.Queries = append(p.Queries, strings.ToLower(name))
 	}
 }
 
@@ -177,46 +225,13 @@ func soundsSecret(name string) bool {
 func (p *privacy) header(h http.Header) map[string][]string {
 	out := make(map[string][]string, len(h))
 	for name, values := range h {
-		if p.headers[name] || soundsSecret(name) {
+		if slices.Contains(p.Headers, name) || soundsSecret(name) {
 			out[name] = []string{maskText}
 			continue
 		}
 		out[name] = values
 	}
 	return out
-}
-
-// address returns the request's address as it may be shown.
-func (p *privacy) address(stored string) string {
-	u, err := url.Parse(stored)
-	if err != nil {
-		return ""
-	}
-	u.User = nil
-	if p.path {
-		escaped := u.EscapedPath()
-		if i, j := strings.LastIndexByte(u.Path, '/'), strings.LastIndexByte(escaped, '/'); i >= 0 && j >= 0 {
-			u.Path, u.RawPath = u.Path[:i+1]+maskText, escaped[:j+1]+maskText
-		}
-	}
-	u.RawQuery = maskQuery(u.RawQuery, func(name string) bool { return p.queries[strings.ToLower(name)] || soundsSecret(name) })
-	return u.String()
-}
-
-// maskQuery replaces the values of some parameters and leaves the others as they are written.
-func maskQuery(raw string, secret func(name string) bool) string {
-	if raw == "" {
-		return ""
-	}
-	pairs := strings.Split(raw, "&")
-	for i, pair := range pairs {
-		name, _, hasValue := strings.Cut(pair, "=")
-		plain, err := url.QueryUnescape(name)
-		if hasValue && (err != nil || secret(plain)) {
-			pairs[i] = name + "=" + maskText
-		}
-	}
-	return strings.Join(pairs, "&")
 }
 
 // payload returns the payload of an event as it may be shown; errHidden if it may not.

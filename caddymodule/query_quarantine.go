@@ -79,7 +79,8 @@ func (g *gateway) Refused(ctx context.Context, id string) (refusedDetail, error)
 		return refusedDetail{}, err
 	}
 	return refusedDetail{
-		refusedView: newRefusedView(r), Method: r.Method, URL: privacy.address(r.URL), Header: privacy.header(r.Header), PayloadHidden: privacy.Redact,
+		refusedView: newRefusedView(r), Method: r.Method, URL: privacy.address(r.URL, queryIsPayload(r.Method, r.Size)), Header: privacy.header(r.Header),
+		PayloadHidden: privacy.Redact,
 	}, nil
 }
 

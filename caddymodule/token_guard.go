@@ -19,13 +19,16 @@ type tokenGuard struct {
 	secrets     *secretSet
 }
 
+// defaultTokenParam is the parameter that has the token where the place is just the query.
+const defaultTokenParam = "token"
+
 // newTokenGuard reads the place: path, query, query:<name> or header:<Name>.
 func newTokenGuard(place string, secrets *secretSet) (*tokenGuard, error) {
 	kind, name, named := strings.Cut(place, ":")
 	switch {
 	case place == "path", kind == "header" && name != "", kind == "query" && name != "":
 	case kind == "query" && !named:
-		name = "token"
+		name = defaultTokenParam
 	default:
 		return nil, fmt.Errorf("token place %q: want path, query:<name> or header:<Name>", place)
 	}
