@@ -119,3 +119,53 @@ func TestQueryOfPrivacy(t *testing.T) {
 		}
 	}
 }
+
+// TestResendOfAQuery delivers an event that came by GET with another payload: it is the query, as the first one was.
+func TestResendOfAQuery(t *testing.T) {
+	app := startApplication(t, nil)
+	rig := startAdmin(t, "memory", "destination there {\n to "+app.URL+"/ce\n}\ndestination orig {\n to "+app.URL+"/orig\n}\ndestination jq {\n to "+app.URL+"/jq\n}",
+		"webhook none {\n name open\n unsigned_ok\n methods GET POST\n event_id query:id\n forward there\n forward orig {\n format original\n }\n forward jq {\n format original\n transform jq \"{text: .text}\"\n }\n}")
+	own := rig.getEvent("", "id=7&text=old")
+	app.await(t, 3)
+	if _, body, header := rig.call(http.MethodGet, "/webhooks/events/"+own+"/payload", nil); string(body) != "id=7&text=old" || header.Get("Webhook-Content-Type") != formType {
+		t.Errorf("payload: %s %v", body, header)
+	}
+	for _, bad := range []string{`{"text":"new"}`, "<xml a='1'/>", "text=a b", "text", "a=1;b=2"} {
+		resp, err := rig.client.Post("http://localhost/webhooks/events/"+own+"/resend", "", strings.NewReader(bad))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %s", bad, resp.Status)
+		}
+	}
+	t.Setenv("VISUAL", "sed -i s/old/new/;s/id=7/id=8/")
+	wantParts(t, "--edit", rig.good("replay", own, "--edit"), "13 bytes", "is event wh_") // an editor that ends the line is one that others have
+	for _, r := range app.await(t, 6)[3:] {
+		switch path, query, _ := strings.Cut(r.path, "?"); path {
+		case "/orig":
+			if query != "id=8&text=new" || len(r.body) != 0 {
+				t.Errorf("original: %s %s", r.path, r.body)
+			}
+		case "/jq":
+			if string(r.body) != `{"text":"new"}` {
+				t.Errorf("transformed: %s", r.body)
+			}
+		case "/ce":
+			if !strings.Contains(string(r.body), `"datacontenttype":"`+formType) {
+				t.Errorf("event: %s", r.body)
+			}
+		}
+	}
+	eventually(t, "copy", func() bool { return get[eventPage](rig, "/webhooks/events").Events[0].EventID == "8" })
+}
+
+func TestEditedQuery(t *testing.T) {
+	if query, err := editedQuery([]byte("a=1&b=%20\r\n")); err != nil || string(query) != "a=1&b=%20" {
+		t.Errorf("%s %v", query, err)
+	}
+	if _, err := editedQuery([]byte("a=" + strings.Repeat("x", http.DefaultMaxHeaderBytes))); err == nil {
+		t.Error("a query without a bound")
+	}
+}

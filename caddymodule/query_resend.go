@@ -1,11 +1,13 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -59,6 +61,11 @@ func (g *gateway) Resend(ctx context.Context, id string, order resendOrder, payl
 	if h != nil && int64(len(payload)) > h.rules.maxBody {
 		return resendView{}, fmt.Errorf("%w: payload of %d bytes is larger than source %q takes (%d)", errBadQuery, len(payload), original.Source, h.rules.maxBody)
 	}
+	if queryIsPayload(original.Method, len(original.Body)) {
+		if payload, err = editedQuery(payload); err != nil {
+			return resendView{}, err
+		}
+	}
 	e := queue.NewEvent{Event: edited(original, h, payload, now())}
 	if e.Deliveries, err = g.resendTo(ctx, &e.Event, &order); err != nil {
 		return resendView{}, err
@@ -77,7 +84,7 @@ func (g *gateway) Resend(ctx context.Context, id string, order resendOrder, payl
 	view.ID = receipts[0].ID
 	detail, err := json.Marshal(resendAudit{
 		ReplayOf: own, Destinations: view.Destinations, Size: view.Size,
-		WasSHA256: fmt.Sprintf("%x", sha256.Sum256(original.Body)), SHA256: fmt.Sprintf("%x", sha256.Sum256(payload)),
+		WasSHA256: fmt.Sprintf("%x", sha256.Sum256(withPayload(original).Body)), SHA256: fmt.Sprintf("%x", sha256.Sum256(payload)),
 	})
 	if err != nil {
 		return resendView{}, fmt.Errorf("audit: %w", err)
@@ -91,8 +98,13 @@ func edited(original *queue.Event, h *Handler, payload []byte, at time.Time) que
 	e := *original
 	e.ID, e.ReplayOf, e.ReceivedAt = 0, original.ID, at.Truncate(time.Millisecond)
 	e.Body, e.Header, e.Filtered, e.SecretIndex = payload, original.Header.Clone(), nil, -1
+	if queryIsPayload(original.Method, len(original.Body)) {
+		address := *parseStoredURL(original.URL)
+		address.RawQuery = string(payload)
+		e.URL, e.Body = address.String(), nil
+	}
 	if e.Header.Get("Content-Length") != "" {
-		e.Header.Set("Content-Length", strconv.Itoa(len(payload)))
+		e.Header.Set("Content-Length", strconv.Itoa(len(e.Body)))
 	}
 	if h == nil {
 		return e
@@ -103,6 +115,19 @@ func edited(original *queue.Event, h *Handler, payload []byte, at time.Time) que
 		e.EventID, e.Type, e.Time, e.Subject = ids[0].EventID, ids[0].Type, ids[0].Time, ids[0].Subject
 	}
 	return e
+}
+
+// editedQuery reads an edited payload as the query that it was: a form. An editor may have put an end of line behind it.
+func editedQuery(payload []byte) ([]byte, error) {
+	query := bytes.TrimRight(payload, "\r\n")
+	strange := bytes.ContainsFunc(query, func(c rune) bool { return c <= ' ' || c > '~' || c == '#' })
+	if _, err := url.ParseQuery(string(query)); err != nil || strange || !bytes.Contains(query, []byte("=")) || verifiers.ValidJSON(query) {
+		return nil, fmt.Errorf("%w: the event came by GET, its payload is the query: want a form such as a=1&b=2", errBadQuery)
+	}
+	if len(query) > http.DefaultMaxHeaderBytes {
+		return nil, fmt.Errorf("%w: a query of %d bytes is larger than applications take (%d)", errBadQuery, len(query), http.DefaultMaxHeaderBytes)
+	}
+	return query, nil
 }
 
 // dropSignature removes what a provider's signature of another payload is in.
