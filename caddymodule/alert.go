@@ -14,6 +14,11 @@ import (
 // alertSource is the source of the events that alerts make. No configured source may have its name.
 const alertSource = "sluice.alerts"
 
+const (
+	alertProvider = "sluice"       // of those events
+	alertWindow   = 24 * time.Hour // within which one is not stored again
+)
+
 // Alert tells somebody when something needs attention, and once more when it is over. Its messages are events that go to a destination like all others.
 type Alert struct {
 	// What to watch; each is told apart from the others. None of them twice, but for other sources.

@@ -111,10 +111,10 @@ func (w *watcher) enqueue(ctx context.Context, a *Alert, owed []owedMessage, at 
 		id := fmt.Sprintf("%s/%d/%s/%d", m.key(), m.Since.UnixMilli(), m.State, m.Told.UnixMilli())
 		events[i] = queue.NewEvent{
 			Event: queue.Event{
-				Source: alertSource, Provider: "sluice", ReceivedAt: at.Truncate(time.Millisecond), EventID: id, Type: "alert." + m.State, Time: m.At, Subject: m.Subject,
+				Source: alertSource, Provider: alertProvider, ReceivedAt: at.Truncate(time.Millisecond), EventID: id, Type: "alert." + m.State, Time: m.At, Subject: m.Subject,
 				Method: http.MethodPost, URL: "sluice:alerts", Header: http.Header{"Content-Type": {"application/json"}}, Body: body, SecretIndex: -1,
 			},
-			DedupKey: id, DedupWindow: 24 * time.Hour, Deliveries: []queue.NewDelivery{{Destination: a.destination()}},
+			DedupKey: id, DedupWindow: alertWindow, Deliveries: []queue.NewDelivery{{Destination: a.destination()}},
 		}
 	}
 	_, err := w.rt.store.Enqueue(ctx, events)

@@ -160,6 +160,9 @@ func (im *importer) newEvent(a *archivedEvent, payload []byte) (e queue.NewEvent
 		return e, fmt.Errorf("%w: source %q is not one of a gateway; say which one takes it", errArchive, truncate(a.Source, 100))
 	}
 	h := im.g.app.source(name)
+	if name == alertSource && im.order.Source == "" {
+		return im.newAlert(a, payload)
+	}
 	if h == nil {
 		return e, fmt.Errorf("%w: source %q is not configured; configure it, or say which one takes its events", errArchive, truncate(name, 64))
 	}
@@ -171,6 +174,16 @@ func (im *importer) newEvent(a *archivedEvent, payload []byte) (e queue.NewEvent
 	}
 	h.claimAgain(&e)
 	im.addDeliveries(h, &e, a)
+	return e, nil
+}
+
+// newAlert makes an event of a message of an alert of a gateway: it has no source that could be configured.
+func (im *importer) newAlert(a *archivedEvent, payload []byte) (e queue.NewEvent, err error) {
+	if e.Event, err = a.event(payload, alertSource, alertProvider, now()); err != nil {
+		return e, err
+	}
+	e.DedupKey, e.DedupWindow = e.EventID, alertWindow
+	im.addDeliveries(new(Handler), &e, a)
 	return e, nil
 }
 

@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // TestSecretsStayHiddenInFormerPlaces takes away and moves what carries secrets, which are live still: what came before, and what somebody sends as before, does not show them.
@@ -71,5 +74,40 @@ func TestFormerPlacesAreBounded(t *testing.T) {
 	p.remember(&before)
 	if !reflect.DeepEqual(before, p.places) || len(p.Elements) != 1 || len(p.Mask) != 1 {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestAlertsAreExportedWhole: nobody has configured the source of alerts, and there is nothing to hide in them. They can be imported again.
+func TestAlertsAreExportedWhole(t *testing.T) {
+	_, options := there(t)
+	rig := startAdmin(t, "memory", options, "respond nothing")
+	message := queue.Event{
+		Source: alertSource, Provider: alertProvider, ReceivedAt: now(), EventID: "page/dead/1", Type: "alert.firing", Subject: "payments", Method: http.MethodPost, URL: "sluice:alerts",
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"kind":"dead"}`), SecretIndex: -1,
+	}
+	alert := queue.NewEvent{Event: message, DedupKey: message.EventID, DedupWindow: alertWindow, Deliveries: []queue.NewDelivery{{Destination: "there"}}}
+	if _, err := runningStore(t).Enqueue(t.Context(), []queue.NewEvent{alert}); err != nil {
+		t.Fatal(err)
+	}
+	rig.settledAll("there")
+	exported := exportOf(t, rig, "")
+	if exported.stderr != "Exported 1 events.\n" || !strings.Contains(exported.stdout, `"data":{"kind":"dead"}`) {
+		t.Errorf("%+v", exported)
+	}
+	if view := importLines(rig, "", exported.stdout); view.Duplicates != 1 || view.Refused != 0 {
+		t.Errorf("%+v", view)
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	rig.reload(options, "respond nothing")
+	if view := importLines(rig, "deliver=all", exported.stdout); view.Stored != 1 || view.Refused != 0 {
+		t.Errorf("%+v", view)
+	}
+	if e := stored(t)[alertSource+" page/dead/1"]; e == nil || e.Provider != alertProvider || e.Subject != "payments" || string(e.Body) != `{"kind":"dead"}` {
+		t.Errorf("%+v", e)
+	}
+	if view := importLines(rig, "source="+alertSource, exported.stdout); view.Refused != 1 {
+		t.Errorf("other events as alerts: %+v", view)
 	}
 }

@@ -92,8 +92,11 @@ func (h *Handler) privacy() *privacy {
 }
 
 // privacy finds out what may be shown of a source's requests: by its configuration or, if that is gone, by what it was, and in either case by where its secrets ever were.
-// Nothing is known of a source that neither has: its payloads are hidden.
+// Nothing is known of a source that neither has: its payloads are hidden. The gateway's own alerts hide nothing.
 func (g *gateway) privacy(ctx context.Context, source, provider string) (*privacy, error) {
+	if source == alertSource {
+		return new(privacy), nil
+	}
 	kept, known, err := keptPrivacy(ctx, g.meta, source)
 	if err != nil {
 		return nil, err
