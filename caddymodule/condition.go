@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,10 +23,8 @@ type condition struct {
 	program cel.Program
 	text    string
 	payload bool // it reads the payload
+	loops   bool // it goes through lists or objects
 }
-
-// celCostLimit bounds the work one expression may do on one event.
-const celCostLimit = 1_000_000
 
 func newCondition(text string) (*condition, error) {
 	env, err := cel.NewEnv(cel.Variable("event", cel.MapType(cel.StringType, cel.DynType)))
@@ -43,11 +42,11 @@ func newCondition(text string) (*condition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("expression %q: %w", text, err)
 	}
-	program, err := env.Program(compiled, cel.CostLimit(celCostLimit))
+	program, err := env.Program(compiled, conditionBounds()...)
 	if err != nil {
 		return nil, fmt.Errorf("expression %q: %w", text, err)
 	}
-	return &condition{program: program, text: text, payload: payload}, nil
+	return &condition{program: program, text: text, payload: payload, loops: goesThrough(compiled.NativeRep().Expr())}, nil
 }
 
 // eventFields are what expressions see of an event.
@@ -104,15 +103,19 @@ func nameIn(e ast.Expr) (of ast.Expr, name string, ok bool) {
 	return of, name, ok
 }
 
-// match evaluates the expression. A field that the event does not have makes it false; any other failure is an error, upon which the caller
+// match evaluates the expression within the budget. A field that the event does not have makes it false; any other failure is an error, upon which the caller
 // lets the event pass, because a mistake in an expression must not cost an event.
-func (c *condition) match(vars map[string]any) (bool, error) {
-	out, _, err := c.program.Eval(map[string]any{"event": vars})
+func (c *condition) match(budget *conditionBudget, vars map[string]any) (bool, error) {
+	ctx := context.Background() // without loops nothing looks at it
+	if c.loops {
+		ctx = budget.context()
+	}
+	out, _, err := c.program.ContextEval(ctx, map[string]any{"event": vars, builtName: new(int)})
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "no such key") {
 			return false, nil
 		}
-		return true, errors.New("when: the expression failed on this event (a value of an unexpected type, or out of range)") // CEL's own messages quote the payload
+		return true, conditionError(err)
 	}
 	ok, isBool := out.Value().(bool)
 	if !isBool {

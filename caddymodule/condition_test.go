@@ -45,7 +45,7 @@ func TestConditions(t *testing.T) {
 		if c.payload {
 			vars["data"] = payloadValue(e.Header, e.Body)
 		}
-		if got, err := compiled.match(vars); got != c.want || err != nil {
+		if got, err := compiled.match(&conditionBudget{of: t.Context()}, vars); got != c.want || err != nil {
 			t.Errorf("%s of %.50s: %v (%v)", expression, c.body, got, err)
 		}
 	}

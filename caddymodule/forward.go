@@ -175,16 +175,17 @@ func (d *Destination) addForward(h *Handler, f *Forward) error {
 }
 
 // passes reports whether an event goes to this destination. vars gives what conditions read, with the payload or without.
-func (f *Forward) passes(e *queue.Event, vars func(payload bool) map[string]any, logger *zap.Logger) bool {
+func (f *Forward) passes(e *queue.Event, budget *conditionBudget, vars func(payload bool) map[string]any, logger *zap.Logger) bool {
 	if !f.filter.match(e.Type) {
 		return false
 	}
 	if f.when == nil {
 		return true
 	}
-	ok, err := f.when.match(vars(f.when.payload))
+	ok, err := f.when.match(budget, vars(f.when.payload))
 	if err != nil {
-		logger.Warn("condition failed; the event passes", zap.String("destination", f.destination.name), zap.String("event_type", f.destination.app.shown(e).Type), zap.Error(err))
+		logger.Warn("condition failed; the event passes", zap.String("destination", f.destination.name), zap.String("event_type", f.destination.app.shown(e).Type),
+			zap.String("when", f.when.text), zap.Error(err))
 	}
 	return ok
 }

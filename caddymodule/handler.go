@@ -69,7 +69,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	if err := h.checkMethod(req, true); err != nil {
 		return h.fail(w, req, err)
 	}
-	events, err := h.normalise(req, proof, r)
+	events, err := h.normalise(ctx, req, proof, r)
 	if err != nil {
 		return h.fail(w, req, err)
 	}

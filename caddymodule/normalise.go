@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 // normalise turns a verified request into its events, each with its dedup claim and a delivery for each destination that its filters let it pass to.
-func (h *Handler) normalise(req *verifiers.Request, proof verifiers.Proof, r *http.Request) ([]queue.NewEvent, error) {
+func (h *Handler) normalise(ctx context.Context, req *verifiers.Request, proof verifiers.Proof, r *http.Request) ([]queue.NewEvent, error) {
 	identities, err := h.provider.Identify(req, h.rules.split)
 	if err != nil {
 		return nil, err
@@ -20,6 +21,8 @@ func (h *Handler) normalise(req *verifiers.Request, proof verifiers.Proof, r *ht
 	if h.token != nil {
 		address = h.token.hide(address)
 	}
+	budget := &conditionBudget{of: ctx}
+	defer budget.end()
 	events := make([]queue.NewEvent, len(identities))
 	for i, id := range identities {
 		body := id.Body
@@ -35,7 +38,7 @@ func (h *Handler) normalise(req *verifiers.Request, proof verifiers.Proof, r *ht
 			TraceParent: r.Header.Get("Traceparent"), TraceState: strings.Join(r.Header.Values("Tracestate"), ","), // it may come in parts
 		}
 		h.claimKey(e, req, id)
-		h.route(e)
+		h.route(e, budget)
 	}
 	return events, nil
 }
@@ -64,7 +67,7 @@ func (h *Handler) claimKey(e *queue.NewEvent, req *verifiers.Request, id verifie
 }
 
 // route decides where the event goes. What a filter keeps from a destination is noted on the event.
-func (h *Handler) route(e *queue.NewEvent) {
+func (h *Handler) route(e *queue.NewEvent, budget *conditionBudget) {
 	var vars map[string]any
 	whole := withPayload(&e.Event)
 	lazyVars := func(payload bool) map[string]any {
@@ -78,7 +81,7 @@ func (h *Handler) route(e *queue.NewEvent) {
 	}
 	for _, f := range h.Forwards {
 		name := f.destination.name
-		if !f.passes(&e.Event, lazyVars, h.logger) {
+		if !f.passes(&e.Event, budget, lazyVars, h.logger) {
 			e.Filtered = append(e.Filtered, name)
 			continue
 		}

@@ -95,7 +95,7 @@ func (im *importer) read(ctx context.Context, r *bufio.Reader) error {
 			im.view.Lines--
 			continue
 		}
-		if err := im.add(line); err != nil {
+		if err := im.add(ctx, line); err != nil {
 			return err
 		}
 		if len(im.batch) >= importBatch || im.size >= importBatchSize {
@@ -127,11 +127,11 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 }
 
 // add turns a line into an event of the next commit.
-func (im *importer) add(line []byte) error {
+func (im *importer) add(ctx context.Context, line []byte) error {
 	a, payload, err := parseArchived(line)
 	var e queue.NewEvent
 	if err == nil {
-		e, err = im.newEvent(&a, payload)
+		e, err = im.newEvent(ctx, &a, payload)
 	}
 	if errors.Is(err, errArchive) {
 		im.view.Refused++
@@ -151,7 +151,7 @@ func (im *importer) add(line []byte) error {
 	return nil
 }
 
-func (im *importer) newEvent(a *archivedEvent, payload []byte) (e queue.NewEvent, err error) {
+func (im *importer) newEvent(ctx context.Context, a *archivedEvent, payload []byte) (e queue.NewEvent, err error) {
 	name := im.order.Source
 	if name == "" {
 		name = a.sourceName()
@@ -173,7 +173,7 @@ func (im *importer) newEvent(a *archivedEvent, payload []byte) (e queue.NewEvent
 		return e, err
 	}
 	h.claimAgain(&e)
-	im.addDeliveries(h, &e, a)
+	im.addDeliveries(ctx, h, &e, a)
 	return e, nil
 }
 
@@ -225,10 +225,12 @@ func (h *Handler) identities(req *verifiers.Request) []verifiers.Identity {
 	return append(ids, elements...)
 }
 
-func (im *importer) addDeliveries(h *Handler, e *queue.NewEvent, a *archivedEvent) {
+func (im *importer) addDeliveries(ctx context.Context, h *Handler, e *queue.NewEvent, a *archivedEvent) {
 	switch im.order.Deliver {
 	case deliverAll:
-		h.route(e)
+		budget := &conditionBudget{of: ctx}
+		defer budget.end()
+		h.route(e, budget)
 	case deliverUndelivered:
 		for _, name := range strings.Fields(a.Undelivered) {
 			if slices.ContainsFunc(e.Deliveries, func(d queue.NewDelivery) bool { return d.Destination == name }) {

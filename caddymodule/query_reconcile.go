@@ -240,7 +240,7 @@ func (r *reconciler) pull(ctx context.Context, item reconcile.Item, event *recon
 	}
 	req := r.request(event)
 	// the provider's API vouches for it, at the other end of an authenticated connection: there is no signature
-	events, err := r.h.normalise(req, verifiers.Proof{SecretIndex: -1}, &http.Request{Header: http.Header{}})
+	events, err := r.h.normalise(ctx, req, verifiers.Proof{SecretIndex: -1}, &http.Request{Header: http.Header{}})
 	if err != nil {
 		return err
 	}

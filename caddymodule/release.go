@@ -92,7 +92,7 @@ func (h *Handler) admitAgain(ctx context.Context, r *refusedRequest) ([]queue.Ne
 	if err := h.isDelivery(ctx, req, true); err != nil {
 		return nil, err
 	}
-	return h.normalise(req, proof, &http.Request{Header: req.Header})
+	return h.normalise(ctx, req, proof, &http.Request{Header: req.Header})
 }
 
 // isDelivery refuses handshakes, and methods that only they have.
