@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
@@ -285,5 +287,35 @@ func TestAlertToSlack(t *testing.T) {
 	var message map[string]string
 	if err := json.Unmarshal(ops.await(t, 1)[0].body, &message); err != nil || len(message) != 1 || !strings.Contains(message["text"], "source stripe has brought no event") {
 		t.Errorf("%v %v", message, err)
+	}
+}
+
+// TestAlertOnABreakerOfADestinationThatLeft takes a destination whose breaker is open out of the configuration: that it is open is over.
+func TestAlertOnABreakerOfADestinationThatLeft(t *testing.T) {
+	app := startApplication(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	const rules, source = "on breaker_open", "webhook stripe {\n secret " + testSecret + "\n%s\n}"
+	r := startAlerts(t, rules, fmt.Sprintf(source, "forward "+app.URL+" {\n breaker 1 1h\n retry 10h\n}"))
+	r.look(0)
+	sendStripe(t, r.gateway, "/")
+	name := inlineName("stripe", app.URL)
+	eventually(t, "breaker is open", func() bool { return !r.watcher.rt.engine.Held("ops") && r.watcher.rt.engine.Held(name) })
+	r.look(time.Second)
+	if m := r.messages(1); m.State != "firing" || m.Kind != "breaker_open" || m.Subject != name {
+		t.Errorf("%+v", m)
+	}
+	if err := r.gateway.load(r.options(rules), fmt.Sprintf(source, "")); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if r.app, err = activeApp(); err != nil {
+		t.Fatal(err)
+	}
+	r.look(time.Second)
+	if m := r.messages(2); m.State != "resolved" || m.Subject != name {
+		t.Errorf("%+v", m)
+	}
+	var open dto.Metric
+	if err := processMetrics.breaker.WithLabelValues(name).Write(&open); err != nil || open.GetGauge().GetValue() != 0 {
+		t.Errorf("caddy_webhooks_breaker_open: %v, %v", &open, err)
 	}
 }

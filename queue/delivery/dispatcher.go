@@ -233,6 +233,21 @@ func (d *dispatcher) retarget(t *target) {
 	d.kick()
 }
 
+// disarm closes the breaker where there is none any more: it was switched off, or the destination is in no table. It returns the state before.
+func (d *dispatcher) disarm() (before BreakerState) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before = d.breaker.state
+	if d.target != nil && !d.target.policy.Breaker.Off {
+		return BreakerClosed
+	}
+	d.breaker.reset()
+	if before != BreakerClosed {
+		d.pace.recover(d.engine.Clock.Now())
+	}
+	return before
+}
+
 // kick makes the loop plan again.
 func (d *dispatcher) kick() {
 	select {

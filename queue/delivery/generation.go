@@ -36,12 +36,13 @@ func (e *Engine) Attach(routes *Routes) *Generation {
 		}
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.generations = append(e.generations, g)
 	for name := range g.targets {
 		e.dispatcher(name)
 	}
-	e.activate()
+	closed := e.activate()
+	e.mu.Unlock()
+	e.breakersClosed(closed)
 	return g
 }
 
@@ -50,8 +51,9 @@ func (g *Generation) Detach() {
 	e := g.engine
 	e.mu.Lock()
 	e.generations = slices.DeleteFunc(e.generations, func(other *Generation) bool { return other == g })
-	e.activate()
+	closed := e.activate()
 	e.mu.Unlock()
+	e.breakersClosed(closed)
 
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,14 +73,28 @@ func (g *Generation) Wait(ctx context.Context) error {
 	}
 }
 
-// activate hands the newest table to the dispatchers. e.mu is held.
-func (e *Engine) activate() {
-	var active map[string]*target
-	if n := len(e.generations); n > 0 {
-		active = e.generations[n-1].targets
+// activate hands the newest table to the dispatchers, and returns which breakers that closed, with the state they were in. e.mu is held.
+func (e *Engine) activate() (closed map[string]BreakerState) {
+	n := len(e.generations)
+	if n == 0 { // the end, and not that destinations leave
+		for _, d := range e.dispatchers {
+			d.retarget(nil)
+		}
+		return nil
 	}
+	closed = map[string]BreakerState{}
 	for name, d := range e.dispatchers {
-		d.retarget(active[name])
+		d.retarget(e.generations[n-1].targets[name])
+		if from := d.disarm(); from != BreakerClosed {
+			closed[name] = from
+		}
+	}
+	return closed
+}
+
+func (e *Engine) breakersClosed(from map[string]BreakerState) {
+	for name, state := range from {
+		e.breakerChanged(name, state, BreakerClosed)
 	}
 }
 

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -105,6 +106,65 @@ func TestOpenBreakerSpendsNoAttempts(t *testing.T) {
 		noted := r.observer.noted()
 		if noted[0] != "app closed>open" || noted[1] != "app open>half-open" || noted[len(noted)-1] != "app half-open>closed" {
 			t.Errorf("observer was told %v", noted)
+		}
+	})
+}
+
+// TestBreakerEndsWithItsDestination takes the breaker of a destination away while it is open: by a table without the destination, and by one that has it switched off.
+func TestBreakerEndsWithItsDestination(t *testing.T) {
+	for name, off := range map[string]bool{"destination left": false, "breaker off": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				a := taking(time.Second, 503)
+				r := newRig(t)
+				policy := Policy{Breaker: BreakerPolicy{Failures: 1, Open: 10 * time.Second}, Retry: RetryPolicy{Backoff: None{}}}
+				first := r.start(a.destination("app", policy))
+				defer r.close()
+				r.enqueue("app")
+				sleep(time.Second)
+				r.enqueue("app")
+				sleep(10*time.Second + 500*time.Millisecond)
+				if s := r.status("app"); s.Breaker != BreakerHalfOpen {
+					t.Fatalf("breaker is %s, want half-open: the probe is under way", s.Breaker)
+				}
+				var routes *Routes
+				if off {
+					policy.Breaker = BreakerPolicy{Off: true}
+					routes = table(a.destination("app", policy))
+				}
+				r.engine.Attach(routes)
+				first.Detach()
+				for _, when := range []string{"at once", "after the attempt that was under way"} {
+					if s := r.status("app"); s.Breaker != BreakerClosed || !s.ProbeAt.IsZero() || s.Held == off {
+						t.Errorf("%s: %+v", when, s)
+					}
+					sleep(time.Second)
+				}
+				if noted, want := r.observer.noted(), []string{"app closed>open", "app open>half-open", "app half-open>closed"}; !slices.Equal(noted, want) {
+					t.Errorf("observer was told %v, want %v", noted, want)
+				}
+			})
+		})
+	}
+}
+
+// TestStopLeavesBreakersAlone has the engine stop while a breaker is open and a probe under way: nobody is told that it closed.
+func TestStopLeavesBreakersAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := taking(time.Second, 503)
+		r := newRig(t)
+		g := r.start(a.destination("app", Policy{Breaker: BreakerPolicy{Failures: 1, Open: 10 * time.Second}, Retry: RetryPolicy{Backoff: None{}}}))
+		r.enqueue("app")
+		sleep(time.Second)
+		r.enqueue("app")
+		sleep(10*time.Second + 500*time.Millisecond)
+		g.Detach()
+		sleep(time.Second)
+		r.close()
+		for _, change := range r.observer.noted() {
+			if strings.HasSuffix(change, ">closed") {
+				t.Errorf("observer was told %s", change)
+			}
 		}
 	})
 }

@@ -110,8 +110,8 @@ func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) (
 		p = &d.target.policy // the limits of now, not those of the start
 	}
 	from := d.breaker.state
-	switch o.health {
-	case healthUnknown:
+	switch {
+	case o.health == healthUnknown || d.target == nil: // nobody closes the breaker of a destination that is in no table
 		d.breaker.abandoned(probe, now)
 	default:
 		d.breaker.finished(p.Breaker, probe, o.health == healthBad, now)
