@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -354,6 +356,10 @@ func TestFailuresAreToldApart(t *testing.T) {
 		"truncated":                {serve: answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), class: "truncated"},
 		"no HTTP":                  {serve: answering("garbage\r\n\r\n"), class: "protocol"},
 		"no header":                {serve: answering("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), class: "protocol"},
+		"two lengths":              {serve: answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok"), class: "protocol"},
+		"length of nothing":        {serve: answering("HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok"), class: "protocol"},
+		"unknown transfer":         {serve: answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok"), class: "protocol"},
+		"bad trailer":              {serve: answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n0\r\n\r\n"), class: "protocol"},
 		"large header":             {serve: answering("HTTP/1.1 200 OK\r\nX-Large: " + strings.Repeat("x", 11<<20) + "\r\n\r\n"), class: "protocol"},
 		"status below 100":         {serve: answering("HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"), class: "protocol"},
 		"status of nothing":        {serve: answering("HTTP/1.1 000 Odd\r\nContent-Length: 2\r\n\r\nok"), class: "protocol"},
@@ -422,5 +428,56 @@ func TestGiantAnswerAndEarlyHints(t *testing.T) {
 	d, attempts := onlyDelivery(t, "d", settled)
 	if d.State != queue.StateDelivered || len(attempts[0].Response) > 512 {
 		t.Errorf("%+v, %d bytes kept", d, len(attempts[0].Response))
+	}
+}
+
+// TestAnswersThatSayTheyArePacked has applications pack their answers, or say so, without having been asked. A whole 2xx is one, and what is kept of an answer is readable.
+func TestAnswersThatSayTheyArePacked(t *testing.T) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(w, "taken")
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const asks = "proxy {\n header_up Accept-Encoding gzip\n}"
+	for name, c := range map[string]struct{ body, options, kept, asked string }{
+		"not packed":       {body: "ok", kept: "ok"},
+		"packed":           {body: packed.String(), kept: "taken"},
+		"packed, and more": {body: packed.String() + "more", kept: "taken"},
+		"broken off":       {body: packed.String()[:packed.Len()-6], kept: "taken"},
+		"asked for":        {body: packed.String(), options: asks, kept: "taken", asked: "gzip"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := startApplication(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "gzip")
+				_, _ = io.WriteString(w, c.body)
+			})
+			d, attempts := firstOf(t, "to "+app.URL+"\n retry none\n "+c.options)
+			if d.State != queue.StateDelivered || string(attempts[0].Response) != c.kept {
+				t.Errorf("%s after %+v, want delivered with %q", d.State, attempts, c.kept)
+			}
+			if got := app.all()[0].header.Get("Accept-Encoding"); got != c.asked {
+				t.Errorf("Accept-Encoding %q", got)
+			}
+		})
+	}
+}
+
+// TestCompressionOfTheTransport looks at what is added to the configuration of a transport.
+func TestCompressionOfTheTransport(t *testing.T) {
+	for given, want := range map[string]string{
+		"": `{"compression":false,"protocol":"http"}`,
+		`{"protocol":"http","compression":true}`:  `{"protocol":"http","compression":true}`,
+		`{"protocol":"http","compression":false}`: `{"protocol":"http","compression":false}`,
+		`{"protocol":"http","tls":{}}`:            `{"compression":false,"protocol":"http","tls":{}}`,
+		`{"protocol":"fastcgi"}`:                  `{"protocol":"fastcgi"}`,
+	} {
+		var raw json.RawMessage
+		if given != "" {
+			raw = json.RawMessage(given)
+		}
+		if got := string(unpacked(raw)); got != want {
+			t.Errorf("%s: %s, want %s", given, got, want)
+		}
 	}
 }

@@ -149,6 +149,7 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 	if err == nil && answer.status == 0 {
 		err = errNoFinalStatus
 	}
+	answer.unpack()
 	result := delivery.Result{Status: answer.status, Response: answer.body.Bytes(), Latency: time.Since(started)}
 	if err != nil || answer.cut {
 		result.Class, result.Error = phases.classify(ctx, err, answer)

@@ -92,7 +92,8 @@ func (p *connectPhases) classify(ctx context.Context, err error, answer *recorde
 	case handlerErr.StatusCode == http.StatusServiceUnavailable:
 		return classDial, "no upstream is available"
 	}
-	if text := protocolText(err); text != "" {
+	var op *net.OpError
+	if text := protocolText(err); text != "" && !errors.As(err, &op) {
 		return classProtocol, text
 	}
 	return classReset, "no answer: " + errnoText(err)
@@ -104,6 +105,12 @@ func protocolText(err error) string {
 		{"server response headers exceeded", "answer's header is too large"},
 		{"malformed MIME header", "answer's header cannot be read"},
 		{"malformed HTTP", "answer is not HTTP"},
+		{"http2: response header list larger", "answer's header is too large"},
+		{"malformed response from server", "answer's header cannot be read"}, // of HTTP/2
+		{"PROTOCOL_ERROR", "answer is not HTTP/2 that can be read"},
+		{"http2: frame too large", "answer is not HTTP/2 that can be read"},
+		// the rest of what is wrong with a header of HTTP/1, such as two lengths: what broke the connection itself has been told apart before
+		{"transport connection broken: ", "answer's header cannot be read"},
 	} {
 		if err != nil && strings.Contains(err.Error(), known.part) {
 			return known.text
@@ -122,6 +129,15 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, syscall.ECONNREFUSED)
 }
 
+// tlsAlert is the alert that ended a TLS connection, ours or the application's; nil if it was none. Its type is crypto/tls's own, and the operation tells it.
+func tlsAlert(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
+		return op.Err
+	}
+	return nil
+}
+
 func isTLS(err error) bool {
 	var (
 		record  tls.RecordHeaderError
@@ -131,7 +147,7 @@ func isTLS(err error) bool {
 		host    x509.HostnameError
 		invalid x509.CertificateInvalidError
 	)
-	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) ||
+	return tlsAlert(err) != nil || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) ||
 		errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid)
 }
 
@@ -148,6 +164,8 @@ func tlsText(err error) string {
 		return "certificate is not trusted: " + verify.Err.Error()
 	case errors.As(err, &record):
 		return "the application does not speak TLS on this port"
+	case tlsAlert(err) != nil:
+		return "ended by an alert: " + strings.TrimPrefix(tlsAlert(err).Error(), "tls: ")
 	}
 	return "handshake failed"
 }

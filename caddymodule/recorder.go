@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
@@ -52,6 +53,27 @@ func (w *recorder) Write(p []byte) (int, error) {
 		return 0, errEnough
 	}
 	return len(p), nil
+}
+
+// unpack makes what was kept of an answer readable that came packed, though nobody had asked for that. What is no gzip stays as it came, and so does the header unless all of
+// the answer could be kept.
+func (w *recorder) unpack() {
+	if w.header.Get("Content-Encoding") != "gzip" {
+		return
+	}
+	packed, err := gzip.NewReader(bytes.NewReader(w.body.Bytes()))
+	if err != nil {
+		return
+	}
+	plain, err := io.ReadAll(io.LimitReader(packed, int64(w.keep)+1))
+	if err != nil && len(plain) == 0 {
+		return
+	}
+	if err == nil && len(plain) <= w.keep {
+		w.header.Del("Content-Encoding")
+	}
+	w.body.Reset()
+	w.body.Write(plain[:min(len(plain), w.keep)])
 }
 
 // Flush implements http.Flusher; there is nobody to flush to.

@@ -19,7 +19,7 @@ func init() {
 // sealedTransport carries the attempts of a destination and keeps their headers and addresses out of the log: reverse_proxy logs both of a request whose answer
 // breaks off, and of every request at level DEBUG, and there are credentials and tokens in them. What the transport inside can do beyond round trips, it can do, too.
 type sealedTransport struct {
-	// The transport that is configured. Default: http.
+	// The transport that is configured, or http.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
 	http.RoundTripper `json:"-"`
@@ -34,14 +34,25 @@ func (*sealedTransport) CaddyModule() caddy.ModuleInfo {
 
 // sealed wraps the configuration of a transport.
 func sealed(transport json.RawMessage) json.RawMessage {
-	return caddyconfig.JSONModuleObject(&sealedTransport{TransportRaw: transport}, "protocol", sealedTransportName, nil)
+	return caddyconfig.JSONModuleObject(&sealedTransport{TransportRaw: unpacked(transport)}, "protocol", sealedTransportName, nil)
+}
+
+// unpacked has the http transport leave answers as they come, unless its configuration says otherwise: what an application says of its answer's encoding may not be true,
+// and a 2xx counts all the same.
+func unpacked(transport json.RawMessage) json.RawMessage {
+	if transport == nil {
+		transport = json.RawMessage(`{"protocol":"http"}`)
+	}
+	var options map[string]json.RawMessage
+	if json.Unmarshal(transport, &options) != nil || string(options["protocol"]) != `"http"` || options["compression"] != nil {
+		return transport
+	}
+	options["compression"] = json.RawMessage("false")
+	return caddyModuleJSON(options)
 }
 
 // Provision loads the transport inside.
 func (t *sealedTransport) Provision(ctx caddy.Context) error {
-	if t.TransportRaw == nil {
-		t.TransportRaw = json.RawMessage(`{"protocol":"http"}`)
-	}
 	loaded, err := ctx.LoadModule(t, "TransportRaw")
 	if err != nil {
 		return fmt.Errorf("loading transport: %w", err)
