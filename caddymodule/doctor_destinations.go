@@ -1,17 +1,22 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/tidwall/gjson"
 )
 
@@ -26,10 +31,8 @@ const (
 func (g *gateway) checkDestinations(ctx context.Context, _ *statusView) []healthNote {
 	type probe struct{ destination, address string }
 	var probes []probe
-	own := map[string]bool{}
 	all := g.app.allDestinations()
 	for _, name := range sortedKeys(all) {
-		own[name] = gjson.GetBytes(all[name].ProxyRaw, "transport").Exists()
 		for _, address := range all[name].To {
 			probes = append(probes, probe{name, address})
 		}
@@ -41,7 +44,7 @@ func (g *gateway) checkDestinations(ctx context.Context, _ *statusView) []health
 		running.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			notes[i] = probeAddress(ctx, probes[i].address, own[probes[i].destination])
+			notes[i] = all[probes[i].destination].knock(ctx, probes[i].address)
 			notes[i].Check, notes[i].Target = "destination", probes[i].destination
 		})
 	}
@@ -49,13 +52,20 @@ func (g *gateway) checkDestinations(ctx context.Context, _ *statusView) []health
 	return notes
 }
 
-// probeAddress connects to an address and, where it is https, looks at its certificate. ownTransport says that the configuration has its own idea of TLS.
-func probeAddress(ctx context.Context, address string, ownTransport bool) healthNote {
+// knock connects to an address of the destination and, where it is https, looks at its certificate. Where requests go by way of a proxy, it connects to that.
+func (d *Destination) knock(ctx context.Context, address string) healthNote {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	network, target, host, secure, err := dialTarget(address)
 	if err != nil {
 		return healthNote{Level: levelWarn, Text: err.Error()}
+	}
+	proxy, err := d.outboundProxy(ctx, network, target, secure)
+	if err != nil {
+		return healthNote{Level: levelFail, Text: target + ": the address of the proxy for it cannot be used", Advice: "see `network_proxy` in `proxy { transport http ... }`, or HTTP_PROXY and HTTPS_PROXY"}
+	}
+	if proxy != nil {
+		return probeProxy(ctx, proxy, target)
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, target)
 	if err != nil {
@@ -72,7 +82,43 @@ func probeAddress(ctx context.Context, address string, ownTransport bool) health
 	if err := client.HandshakeContext(ctx); err != nil {
 		return healthNote{Level: levelFail, Text: target + ": TLS handshake fails", Advice: "is it an https address?"}
 	}
-	return judgeCertificate(client.ConnectionState().PeerCertificates, target, host, ownTransport)
+	return judgeCertificate(client.ConnectionState().PeerCertificates, target, host, gjson.GetBytes(d.ProxyRaw, "transport").Exists())
+}
+
+// outboundProxy is the proxy that the transport sends requests to an address by way of: that of its configuration or of the environment. It is nil if there is none.
+func (d *Destination) outboundProxy(ctx context.Context, network, target string, secure bool) (*url.URL, error) {
+	sealed, ok := d.proxy.Transport.(*sealedTransport)
+	if !ok {
+		return nil, nil //nolint:nilnil // as http.Transport has it
+	}
+	transport, ok := sealed.RoundTripper.(*reverseproxy.HTTPTransport)
+	if !ok || transport.Transport == nil || network != "tcp" || slices.Equal(transport.Versions, []string{"3"}) {
+		return nil, nil //nolint:nilnil // as http.Transport has it
+	}
+	address := &url.URL{Scheme: "http", Host: target, Path: "/"}
+	if secure {
+		address.Scheme = "https"
+	}
+	req := &http.Request{Method: http.MethodPost, URL: address, Host: target, Header: http.Header{}}
+	return transport.Transport.Proxy(caddyhttp.PrepareRequest(req.WithContext(ctx), d.headerFiles.replacer(now()), nil, outgoingServer))
+}
+
+// probeProxy connects to a proxy. What is behind it, only the proxy sees.
+func probeProxy(ctx context.Context, proxy *url.URL, target string) healthNote {
+	port := proxy.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[proxy.Scheme]
+	}
+	address := net.JoinHostPort(proxy.Hostname(), cmp.Or(port, "80"))
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return healthNote{
+			Level: levelFail, Text: fmt.Sprintf("proxy %s, by way of which requests to %s go, cannot be reached: %s", address, target, dialReason(err)),
+			Advice: "is the proxy running, and is its address right? Deliveries are retried meanwhile",
+		}
+	}
+	_ = conn.Close()
+	return healthNote{Level: levelOK, Text: fmt.Sprintf("requests to %s go by way of the proxy %s, which takes connections; what is behind it was not tried", target, address)}
 }
 
 // dialTarget finds out what to connect to.

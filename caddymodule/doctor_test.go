@@ -175,3 +175,31 @@ func TestUnusedSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestDoctorGoesByWayOfTheProxy has destinations that are reached through a proxy, and through one that is down: their own addresses tell nothing.
+func TestDoctorGoesByWayOfTheProxy(t *testing.T) {
+	app, proxy := startApplication(t, nil), startApplication(t, nil)
+	down := freeAddr(t)
+	const format = "destination %s {\n to %s\n proxy {\n transport http {\n %s\n }\n }\n}\n"
+	options := fmt.Sprintf(format, "behind", "https://only-behind.invalid/x", "network_proxy url "+strings.Replace(proxy.URL, "http://", "http://user:hidden@", 1)) +
+		fmt.Sprintf(format, "former", "http://only-behind.invalid/x", "forward_proxy_url "+proxy.URL) +
+		fmt.Sprintf(format, "cut", app.URL, "network_proxy url http://"+down) +
+		fmt.Sprintf(format, "direct", app.URL, "network_proxy none") +
+		fmt.Sprintf(format, "wrong", app.URL, "network_proxy url {env.SLUICE_NO_SUCH_PROXY}")
+	rig := startAdmin(t, "badger", options, "webhook stripe {\n secret "+testSecret+"\n forward behind\n}")
+	result := get[checkup](rig, "/webhooks/doctor")
+	for _, want := range []struct{ target, part, level string }{
+		{"behind", "requests to only-behind.invalid:443 go by way of the proxy " + strings.TrimPrefix(proxy.URL, "http://") + ", which takes connections", levelOK},
+		{"former", "requests to only-behind.invalid:80 go by way of the proxy", levelOK},
+		{"cut", "proxy " + down + ", by way of which requests to", levelFail},
+		{"direct", strings.TrimPrefix(app.URL, "http://") + " takes connections", levelOK},
+		{"wrong", "the address of the proxy for it cannot be used", levelFail},
+	} {
+		if n, ok := noteAbout(result, "destination", want.target, want.part); !ok || n.Level != want.level || strings.Contains(n.Text, "hidden") {
+			t.Errorf("%+v: %+v in %+v", want, n, result.Findings)
+		}
+	}
+	if n := len(proxy.all()); n != 0 {
+		t.Errorf("the proxy was sent %d requests", n)
+	}
+}
