@@ -466,8 +466,8 @@ func TestAnswersThatSayTheyArePacked(t *testing.T) {
 // TestCompressionOfTheTransport looks at what is added to the configuration of a transport.
 func TestCompressionOfTheTransport(t *testing.T) {
 	for given, want := range map[string]string{
-		"": `{"compression":false,"protocol":"http"}`,
-		`{"protocol":"http","compression":true}`:  `{"protocol":"http","compression":true}`,
+		"":                                       `{"compression":false,"protocol":"http"}`,
+		`{"protocol":"http","compression":true}`: `{"protocol":"http","compression":true}`,
 		`{"protocol":"http","compression":false}`: `{"protocol":"http","compression":false}`,
 		`{"protocol":"http","tls":{}}`:            `{"compression":false,"protocol":"http","tls":{}}`,
 		`{"protocol":"fastcgi"}`:                  `{"protocol":"fastcgi"}`,

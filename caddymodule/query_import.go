@@ -161,7 +161,7 @@ func (im *importer) newEvent(ctx context.Context, a *archivedEvent, payload []by
 	}
 	h := im.g.app.source(name)
 	if name == alertSource && im.order.Source == "" {
-		return im.newAlert(a, payload)
+		return im.newAlert(ctx, a, payload)
 	}
 	if h == nil {
 		return e, fmt.Errorf("%w: source %q is not configured; configure it, or say which one takes its events", errArchive, truncate(name, 64))
@@ -178,12 +178,12 @@ func (im *importer) newEvent(ctx context.Context, a *archivedEvent, payload []by
 }
 
 // newAlert makes an event of a message of an alert of a gateway: it has no source that could be configured.
-func (im *importer) newAlert(a *archivedEvent, payload []byte) (e queue.NewEvent, err error) {
+func (im *importer) newAlert(ctx context.Context, a *archivedEvent, payload []byte) (e queue.NewEvent, err error) {
 	if e.Event, err = a.event(payload, alertSource, alertProvider, now()); err != nil {
 		return e, err
 	}
 	e.DedupKey, e.DedupWindow = e.EventID, alertWindow
-	im.addDeliveries(new(Handler), &e, a)
+	im.addDeliveries(ctx, new(Handler), &e, a)
 	return e, nil
 }
 
