@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -172,4 +173,29 @@ func TestAdminReplay(t *testing.T) {
 			t.Errorf("pages of the audit log: %+v %+v", first, second)
 		}
 	})
+}
+
+// TestDestinationsThatAreHeld looks at deliveries that are due and held: no retry of theirs is near. A destination that left the configuration has no breaker, either.
+func TestDestinationsThatAreHeld(t *testing.T) {
+	app := startApplication(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	const source = "webhook none {\n unsigned_ok\n %s\n}"
+	rig := startAdmin(t, "badger", "", fmt.Sprintf(source, "forward "+app.URL+" {\n breaker 1 1h\n retry 1ms 10h\n}"))
+	rig.do(http.MethodPost, "/", nil, "x")
+	name := inlineName("none", app.URL)
+	path := "/webhooks/destinations/" + url.PathEscape(name)
+	eventually(t, "breaker is open", func() bool { return get[destinationView](rig, path).Breaker == "open" })
+	eventually(t, "delivery is due", func() bool { return !get[destinationView](rig, path).NextDue.IsZero() })
+	if d := get[destinationView](rig, path); d.ProbeAt.IsZero() {
+		t.Errorf("%+v", d)
+	}
+	if table := rig.good("destinations"); !strings.Contains(table, "held: breaker open") || strings.Contains(table, "in 0.0s") {
+		t.Error(table)
+	}
+	rig.reload("", fmt.Sprintf(source, ""))
+	if d := get[destinationView](rig, path); d.Configured || d.Pending != 1 || d.Breaker != "" || !d.ProbeAt.IsZero() || !d.NextDue.IsZero() {
+		t.Errorf("%+v", d)
+	}
+	if table := rig.good("destinations"); !strings.Contains(table, "held: not configured") || strings.Contains(table, "in 0.0s") {
+		t.Error(table)
+	}
 }

@@ -118,6 +118,10 @@ func TestAdminQuarantine(t *testing.T) {
 		if o := rig.webhooks("quarantine", "show", id); o.code != exitNotFound {
 			t.Errorf("gone: %+v", o)
 		}
+		id = rig.refuse("/", "d3", "third-secret")
+		if o := rig.webhooks("quarantine", "drop", id, "rq_0000000000000", "--dry-run"); o.code != exitNotFound || !strings.Contains(o.stdout, id) || !strings.Contains(o.stderr, "rq_0000000000000") {
+			t.Errorf("drop of several, of which one does not exist: %+v", o)
+		}
 		if o := rig.webhooks("quarantine", "release"); o.code != exitUsage {
 			t.Errorf("without an id: %+v", o)
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -68,8 +69,8 @@ func strict(cmd *cobra.Command) {
 		if slices.Contains(args, "") {
 			return finish(cmd, usagef("an argument is empty: want an id or a name"))
 		}
-		if check == nil {
-			return nil
+		if err := exclusive(cmd); err != nil || check == nil {
+			return finish(cmd, err)
 		}
 		return finish(cmd, usageError(check(cmd, args)))
 	}
@@ -81,6 +82,22 @@ func strict(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		strict(sub)
 	}
+}
+
+// exclusive refuses flags that exclude each other, before cobra does it in words and with an exit code of its own.
+func exclusive(cmd *cobra.Command) error {
+	given := make(map[string][]string) // by group
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		for _, group := range f.Annotations["cobra_annotation_mutually_exclusive"] {
+			given[group] = append(given[group], "--"+f.Name)
+		}
+	})
+	for _, group := range sortedKeys(given) {
+		if names := given[group]; len(names) > 1 {
+			return usagef("%s: want one of them", strings.Join(names, " and "))
+		}
+	}
+	return nil
 }
 
 // onceValue is the value of a flag that can be given once.

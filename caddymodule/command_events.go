@@ -28,8 +28,7 @@ func filterFlags(cmd *cobra.Command) {
 	f.String("id", "", "With this id: the gateway's (wh_...) or the provider's")
 	f.StringSlice("state", nil, "With a delivery in one of these states: pending, delivering, held, delivered, dead, cancelled")
 	f.String("error", "", "With a delivery whose last failure is of this class: "+strings.Join(failureClasses, ", "))
-	f.String("since", "", "Received since: a time such as 2006-01-02T15:04:05Z, a date, or how long ago, such as 24h or 7d")
-	f.String("until", "", "Received before; as --since")
+	momentFlags(cmd, "Received")
 	completeWith(cmd, "state", "cancelled", "dead", "delivered", "delivering", "held", "pending")
 }
 

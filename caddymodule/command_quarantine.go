@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/url"
 	"slices"
@@ -103,15 +104,24 @@ func changeRefusedCommand(verb, short string, change func(cmd *cobra.Command, cl
 				if len(ids) == 1 {
 					return err
 				}
-				if err := tellRefused(cmd, id, err); err != nil {
-					return err
+				if told := tellRefused(cmd, id, err); told != nil {
+					return told
 				}
-				failed = errSilent
+				failed = worse(failed, err)
 			}
 		}
 		return failed
 	})
 	return cmd
+}
+
+// worse is a failure that was told, with the exit code of several: not found only if that is what is wrong with all of them.
+func worse(failed, err error) error {
+	var is, was *commandError
+	if errors.As(err, &is) && is.code == exitNotFound && (failed == nil || errors.As(failed, &was)) {
+		return &commandError{code: exitNotFound, err: errSilent}
+	}
+	return errSilent
 }
 
 // tellRefused says of one request among several why nothing was done with it: for people, and as a document for programs.

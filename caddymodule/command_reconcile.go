@@ -30,8 +30,7 @@ The default range is the last 24 hours; it cannot begin before what history keep
 	}
 	connectFlags(cmd)
 	outputFlags(cmd)
-	since := cmd.Flags().String("since", "", "Happened since: a time such as 2006-01-02T15:04:05Z, a date, or how long ago, such as 24h or 7d")
-	until := cmd.Flags().String("until", "", "Happened before; as --since")
+	since, until := momentFlags(cmd, "Happened")
 	dryRun := cmd.Flags().Bool("dry-run", false, "Show what is missing and fetch nothing")
 	cmd.RunE = runVerb(func(cmd *cobra.Command, args []string) error {
 		client, err := connect(cmd)
@@ -39,7 +38,7 @@ The default range is the last 24 hours; it cannot begin before what history keep
 			return err
 		}
 		query := url.Values{}
-		for name, value := range map[string]string{"since": *since, "until": *until} {
+		for name, value := range map[string]string{"since": since.String(), "until": until.String()} {
 			if value != "" {
 				query.Set(name, value)
 			}

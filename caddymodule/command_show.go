@@ -222,7 +222,7 @@ func printDestinations(s *screen, destinations []destinationView) {
 			dead.color = red
 		}
 		next := "-"
-		if !d.NextDue.IsZero() {
+		if !d.Held && !d.NextDue.IsZero() {
 			next = "in " + age(max(0, d.NextDue.Sub(now())))
 		}
 		t.add(text(d.Name), state, number(d.Pending), text(since(d.OldestPending)), text(fmt.Sprintf("%d/%d", d.InFlight, d.Limit)),

@@ -155,6 +155,8 @@ func TestCommandsFail(t *testing.T) {
 		{[]string{"cancel", "evt_none", "--destination", ""}, exitUsage, "empty"},
 		{[]string{"show", "."}, exitNotFound, "not found"},
 		{[]string{"cancel", ".."}, exitNotFound, "not found"},
+		{[]string{"show", "evt_0", "--raw", "--payload"}, exitUsage, "Error: --payload and --raw: want one of them"},
+		{[]string{"replay", "--list", "--all"}, exitUsage, "--all and --list: want one of them"},
 		{[]string{"status", "--watch=1ms"}, exitUsage, "100ms"},
 		{[]string{"status", "--watch", "1ms"}, exitUsage, "100ms"},
 	} {

@@ -25,7 +25,7 @@ type destinationView struct {
 	Paused     bool      `json:"paused"`
 	Held       bool      `json:"held"` // nothing goes out at present
 	HeldReason string    `json:"held_reason,omitempty"`
-	Breaker    string    `json:"breaker"` // closed, open or half-open
+	Breaker    string    `json:"breaker,omitempty"` // closed, open or half-open; absent if it is not configured
 	ProbeAt    time.Time `json:"probe_at,omitzero"`
 
 	InFlight    int     `json:"in_flight"`
@@ -110,8 +110,9 @@ func destinationState(s *delivery.DestinationStatus) destinationView {
 		v.OldestPendingSeconds = max(0, now().Sub(s.OldestPending).Seconds())
 	}
 	switch {
-	case !s.Configured:
+	case !s.Configured: // nothing is due, and there is no breaker
 		v.HeldReason = heldUnconfigured
+		v.Breaker, v.NextDue = "", time.Time{}
 	case s.Paused:
 		v.HeldReason = heldPaused
 	case s.Held:
