@@ -23,13 +23,18 @@ func (v *momentValue) String() string { return string(*v) }
 // Type is what it is to cobra and in help.
 func (*momentValue) Type() string { return "string" }
 
-// Set leaves what is no time without a zone to the API, which also says what is wrong with it.
+// Set implements pflag.Value.
 func (v *momentValue) Set(text string) error {
-	*v = momentValue(text)
+	*v = momentValue(withZone(text, time.Local))
+	return nil
+}
+
+// withZone gives a time without a zone that of the place. What is none is left to the API, which also says what is wrong with it.
+func withZone(text string, place *time.Location) string {
 	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			*v = momentValue(t.UTC().Format(time.RFC3339Nano))
+		if t, err := time.ParseInLocation(layout, text, place); err == nil {
+			return t.UTC().Format(time.RFC3339Nano)
 		}
 	}
-	return nil
+	return text
 }
