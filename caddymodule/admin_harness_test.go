@@ -65,12 +65,12 @@ func startAdmin(t *testing.T, store, options, site string) *adminRig {
 		testGateway: &testGateway{t: t, addr: freeAddr(t), dir: t.TempDir()}, store: store,
 		socket: filepath.Join(t.TempDir(), "a.sock"), schema: newSchemaChecker(t),
 	}
-	rig.client = &http.Client{Transport: &http.Transport{
+	rig.client = &http.Client{Transport: persistent{&http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", rig.socket)
 		},
-	}}
+	}}}
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Errorf("stopping caddy: %v", err)
@@ -113,26 +113,21 @@ func (rig *adminRig) call(method, path string, body any) (int, []byte, http.Head
 			rig.t.Fatal(err)
 		}
 	}
-	for tries := 1; ; tries++ {
-		req, err := http.NewRequest(method, "http://localhost"+path, bytes.NewReader(raw))
-		if err != nil {
-			rig.t.Fatal(err)
-		}
-		resp, err := rig.client.Do(req)
-		if isReset(err) && tries < 5 {
-			continue
-		}
-		if err != nil {
-			rig.t.Fatalf("%s %s: %v", method, path, err)
-		}
-		defer resp.Body.Close()
-		answer, err := io.ReadAll(resp.Body)
-		if err != nil {
-			rig.t.Fatal(err)
-		}
-		rig.schema.answer(method, req.URL.Path, resp, answer)
-		return resp.StatusCode, answer, resp.Header
+	req, err := http.NewRequest(method, "http://localhost"+path, bytes.NewReader(raw))
+	if err != nil {
+		rig.t.Fatal(err)
 	}
+	resp, err := rig.client.Do(req)
+	if err != nil {
+		rig.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		rig.t.Fatal(err)
+	}
+	rig.schema.answer(method, req.URL.Path, resp, answer)
+	return resp.StatusCode, answer, resp.Header
 }
 
 // get makes a call that must succeed and decodes its answer.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -126,7 +127,7 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 			req.Header[name] = values
 		}
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.request(req)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -142,6 +143,17 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	}
 	defer resp.Body.Close()
 	return nil, c.refusal(resp)
+}
+
+// request sends a request. One that only reads is sent again where the configuration before a reload had taken the connection, and left.
+func (c *adminClient) request(req *http.Request) (*http.Response, error) {
+	for tries := 1; ; tries++ {
+		resp, err := c.http.Do(req)
+		left := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+		if !left || req.Method != http.MethodGet || tries == 3 {
+			return resp, err
+		}
+	}
 }
 
 // refusal turns an answer that is no success into an error with its exit code.

@@ -112,32 +112,42 @@ func freeAddr(t testing.TB) string {
 // do sends a request and returns the answer with its body read.
 func (g *testGateway) do(method, path string, header http.Header, body string) (*http.Response, string) {
 	g.t.Helper()
-	for tries := 1; ; tries++ {
-		req, err := http.NewRequest(method, "http://"+g.addr+path, strings.NewReader(body))
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		for name, values := range header {
-			req.Header[name] = values
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if isReset(err) && tries < 5 {
-			continue
-		}
-		if err != nil {
-			g.t.Fatalf("%s %s: %v", method, path, err)
-		}
-		defer resp.Body.Close()
-		answer, err := io.ReadAll(resp.Body)
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		return resp, string(answer)
+	req, err := http.NewRequest(method, "http://"+g.addr+path, strings.NewReader(body))
+	if err != nil {
+		g.t.Fatal(err)
 	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := persistent{http.DefaultTransport}.RoundTrip(req)
+	if err != nil {
+		g.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return resp, string(answer)
 }
 
-// isReset tells the errors of a connection that waited at the listener of the configuration before, or was idle there: the request was not read.
-func isReset(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
+// persistent sends a request again whose connection waited at the listener of the configuration before, or was idle there: nobody read it.
+type persistent struct{ http.RoundTripper }
+
+func (p persistent) RoundTrip(req *http.Request) (*http.Response, error) {
+	for tries := 1; ; tries++ {
+		resp, err := p.RoundTripper.RoundTrip(req)
+		if tries == 5 || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			return resp, err
+		}
+		if req.GetBody != nil {
+			req = req.Clone(req.Context())
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
 
 // sendSigned posts a body to path, signed as the provider would.
 func (g *testGateway) sendSigned(provider *verifiers.Provider, secret, path, body string, at time.Time) (*http.Response, string) {
