@@ -17,10 +17,6 @@ import (
 	"github.com/sluice-webhooks/sluice/queue/delivery"
 )
 
-// bodyAtOnce is up to which size, in bytes, a body goes out together with its header: net/http does that with bodies of which it knows that they are in
-// memory, and that it sees of those only that reverse_proxy has buffered.
-const bodyAtOnce = 64 << 10
-
 var errHandleResponse = errors.New("proxy: handle_response has no place here: there is no client whose response could be handled")
 
 // provisionProxy loads the reverse_proxy handler and works out the URL of requests.
@@ -60,9 +56,6 @@ func (d *Destination) provisionProxy(ctx caddy.Context) error {
 		}
 	}
 	d.setHost(handler)
-	if handler.RequestBuffers == 0 {
-		handler.RequestBuffers = bodyAtOnce
-	}
 	handler.TransportRaw = sealed(handler.TransportRaw)
 	if d.rewrite, handler.Rewrite = handler.Rewrite, nil; d.rewrite != nil { // before signing, in place of after it
 		if err := d.rewrite.Provision(ctx); err != nil {

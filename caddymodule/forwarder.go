@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -94,7 +95,7 @@ func (d *Destination) compose(ctx context.Context, try *delivery.Try) (*message,
 		return nil, delivery.Result{Class: classTransform, Error: err.Error(), Permanent: true}
 	}
 	query := ""
-	if untouched {
+	if untouched && strings.Contains(e.URL, "?") {
 		query = parseStoredURL(e.URL).RawQuery
 	}
 	m.url = withQuery(d.target, query)

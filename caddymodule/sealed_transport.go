@@ -65,7 +65,9 @@ func (t *sealedTransport) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// RoundTrip sends a copy of the request and empties the request itself, which reverse_proxy makes for each round trip and only logs afterwards.
+// RoundTrip sends a copy of the request and empties the request itself, which reverse_proxy makes for each round trip and only logs afterwards. The body is sent as it
+// lies in memory: net/http writes such a one together with the header, and a buffer of reverse_proxy's is used again when an application has answered, even if it has not
+// read all of it.
 func (t *sealedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := checkSendable(req); err != nil { // the proxy's own header_up may hold placeholders, too
 		if req.Body != nil {
@@ -74,6 +76,13 @@ func (t *sealedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	sent := *req
+	if req.Body != nil && req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		sent.Body = body
+	}
 	req.Header, req.RequestURI = nil, ""
 	return t.RoundTripper.RoundTrip(&sent)
 }

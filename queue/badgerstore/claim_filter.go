@@ -208,12 +208,7 @@ func (s *Store) fillSome(b claimBucket, prefix, from []byte) (n int, next []byte
 			var hash [16]byte
 			copy(hash[:], key[len(prefix):])
 			add(hash)
-		} else if err := item.Value(func(sealed []byte) error {
-			if value, sound := unseal(key, sealed); !sound || !eachClaim(value, func(c *loggedClaim) { add(c.hash) }) {
-				return queue.ErrDamaged
-			}
-			return nil
-		}); err != nil {
+		} else if err := eachSealedClaim(key, item, func(c *loggedClaim) { add(c.hash) }); err != nil {
 			s.log.Error("dedup claims cannot be read: events that come again are taken for new ones", zap.Error(err))
 		}
 		from = append(append(from[:0], key...), 0)

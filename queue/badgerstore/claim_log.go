@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
 )
 
@@ -134,6 +135,16 @@ func eachClaim(value []byte, fn func(c *loggedClaim)) bool {
 	return !d.bad
 }
 
+// eachSealedClaim calls fn for the claims of a row of the database. Errors: queue.ErrDamaged, after fn was called for some.
+func eachSealedClaim(key []byte, item *badger.Item, fn func(c *loggedClaim)) error {
+	return item.Value(func(sealed []byte) error {
+		if value, sound := unseal(key, sealed); !sound || !eachClaim(value, fn) {
+			return queue.ErrDamaged
+		}
+		return nil
+	})
+}
+
 // loadLog brings the rows from before the store was opened into the index of a log.
 func (s *Store) loadLog(l *claimLog) {
 	sn := s.snaps.get()
@@ -161,18 +172,9 @@ func (s *Store) eachLogged(sn *snapshot, bucket uint32, fn func(c *loggedClaim))
 	prefix := claimLogPrefix(bucket)
 	sn.walk(prefix, prefix, func(key []byte, item *badger.Item) bool {
 		row := be.Uint32(key[len(prefix):])
-		err := item.Value(func(sealed []byte) error {
-			value, sound := unseal(key, sealed)
-			if sound {
-				sound = eachClaim(value, func(c *loggedClaim) {
-					c.row = row
-					fn(c)
-				})
-			}
-			if !sound {
-				broken++
-			}
-			return nil
+		err := eachSealedClaim(key, item, func(c *loggedClaim) {
+			c.row = row
+			fn(c)
 		})
 		if err != nil {
 			broken++

@@ -102,7 +102,7 @@ func (w worker) call(ctx context.Context, try *Try) (result Result) {
 	return w.target.Forwarder.Forward(ctx, try)
 }
 
-// finished notes the end of an attempt that told something. late means that only half of the attempts are under way that may be, so that the loop has not had its turn.
+// finished notes the end of an attempt that told something. late means that fewer than half of the attempts are under way that may be, so that the loop has not had its turn.
 func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) (late bool) {
 	d.mu.Lock()
 	p := &t.policy
@@ -123,7 +123,7 @@ func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) (
 	to := d.breaker.state
 	d.inFlight--
 	d.unsettled++
-	late = 2*d.inFlight <= d.pace.limit(p)
+	late = 2*d.inFlight < d.pace.limit(p)
 	d.kick()
 	d.mu.Unlock()
 	d.engine.breakerChanged(d.name, from, to)
