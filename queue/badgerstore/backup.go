@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+
 	"github.com/sluice-webhooks/sluice/queue"
 )
 

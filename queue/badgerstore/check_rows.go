@@ -8,6 +8,7 @@ import (
 	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
+
 	"github.com/sluice-webhooks/sluice/queue"
 )
 

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // maxClaimWork bounds how many deliveries one call looks at; most of those it does not lease are parked behind their order key.

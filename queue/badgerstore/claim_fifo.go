@@ -5,8 +5,9 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // loadBlocks is how many rows of the FIFO are read at a time.

@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // claimFilter knows of which dedup keys a bucket has surely no claim in Badger, so that most events, which are new, need no look-up there.

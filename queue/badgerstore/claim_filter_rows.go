@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // Filters are rows, too, so that they need not be made anew from the claims after a restart: that takes seconds for a million claims, and
@@ -188,9 +189,9 @@ func encodeBits(mark uint64, words []uint64) []byte {
 	return value
 }
 
-// prepareFilters says of the buckets that there are when the store is opened that what is in memory of them lacks the claims from before. Where there is memory for another
+// prepareBuckets says of the buckets that there are when the store is opened that what is in memory of them lacks the claims from before. Where there is memory for another
 // bucket, those with a row for each claim get no more.
-func (s *Store) prepareFilters() {
+func (s *Store) prepareBuckets() {
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
 	for i, b := range s.buckets.all() {

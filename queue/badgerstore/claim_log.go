@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // claimLog holds the claims of a bucket in the order in which they come, many to a row. Which of its rows has a claim is in memory, so a new event needs no look-up. It gets

@@ -6,8 +6,9 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // A clock that was ahead for a while has written times that come much later. Nothing may wait for them: pruning and dedup recognise them where they meet them, and

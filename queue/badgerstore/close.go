@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // Close implements [queue.Store].

@@ -12,8 +12,9 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 const (

@@ -10,9 +10,10 @@ import (
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // checkTables reads the parts of Badger's tables that Badger reads when it opens: the index and the last block of each. Badger does so in

@@ -4,8 +4,9 @@ import (
 	"context"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // handOut is a leased delivery and what is known of its event.

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // prepareAll keeps one segment ready until the journal is closed. Where there was no room for one it tries again when somebody asks: the disk may have room by then.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+
 	"github.com/sluice-webhooks/sluice/queue"
 )
 
@@ -194,7 +195,7 @@ func (s *Store) start() error {
 		copied := *src
 		s.intake.sources[name] = &copied
 	}
-	s.prepareFilters()
+	s.prepareBuckets()
 	if err := s.copyManifest(); err != nil {
 		return err
 	}

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // orderKey is an order key of a destination with unsettled deliveries. The oldest of those that were met owns it, and the others are parked

@@ -2,8 +2,9 @@ package badgerstore
 
 import (
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // unlock gives a key whose owner is done with it to the next delivery, which becomes due. It reports whether there was one.

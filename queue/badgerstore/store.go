@@ -35,8 +35,9 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // Store is an open store. It implements [queue.Store], [queue.Inspector], [queue.Maintainer] and [queue.Metadata].

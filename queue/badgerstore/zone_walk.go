@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"github.com/dgraph-io/badger/v4"
+
 	"github.com/sluice-webhooks/sluice/queue"
 )
 

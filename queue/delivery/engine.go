@@ -17,8 +17,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // Errors that callers decide on.

@@ -9,10 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/memstore"
 	"github.com/sluice-webhooks/sluice/queue/queuetest"
-	"pgregory.net/rapid"
 )
 
 const (

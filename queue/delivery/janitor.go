@@ -1,8 +1,9 @@
 package delivery
 
 import (
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // janitor lets the store prune its history from time to time.

@@ -9,8 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // saveEvery is after how many deliveries put back a job's progress is stored: that many may be put back twice after a crash.

@@ -9,8 +9,9 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // replayPrefix is where the store's metadata keeps replay jobs.

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // maxSettle bounds one commit.

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // DestinationStatus is the state of a destination as of now.

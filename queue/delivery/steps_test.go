@@ -6,8 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"pgregory.net/rapid"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // pick chooses a delivery.

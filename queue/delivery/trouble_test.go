@@ -9,11 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/sluice-webhooks/sluice/queue"
 	"github.com/sluice-webhooks/sluice/queue/memstore"
 	"github.com/sluice-webhooks/sluice/queue/queuetest"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 )
 
 // newFaultyRig is a rig whose store can be made to fail, and the engine's logs.

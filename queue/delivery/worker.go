@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sluice-webhooks/sluice/queue"
 	"go.uber.org/zap"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // worker makes one attempt of one claimed delivery.
@@ -110,10 +111,9 @@ func (d *dispatcher) finished(t *target, o outcome, probe bool, now time.Time) (
 		p = &d.target.policy // the limits of now, not those of the start
 	}
 	from := d.breaker.state
-	switch {
-	case o.health == healthUnknown || d.target == nil: // nobody closes the breaker of a destination that is in no table
+	if o.health == healthUnknown || d.target == nil { // nobody closes the breaker of a destination that is in no table
 		d.breaker.abandoned(probe, now)
-	default:
+	} else {
 		d.breaker.finished(p.Breaker, probe, o.health == healthBad, now)
 	}
 	d.pace.finished(p, o.sample, now)

@@ -13,8 +13,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/sluice-webhooks/sluice/verifiers"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 //go:embed *.yaml

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluice-webhooks/sluice/verifiers"
 	"github.com/tidwall/gjson"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // testRepeated says each name of the body a second time, with another value, behind the first: most applications read the last of two.

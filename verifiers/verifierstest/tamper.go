@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluice-webhooks/sluice/verifiers"
 	"github.com/tidwall/gjson"
+
+	"github.com/sluice-webhooks/sluice/verifiers"
 )
 
 // flip changes a byte to one that is never another spelling of the same (upper case, padding).
