@@ -3,15 +3,16 @@ package caddymodule
 import (
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 )
 
 // TestCommandAtReload: a configuration that leaves closes what it accepted and has not read. A command that only reads asks again; one that changes something must not do it twice.
 func TestCommandAtReload(t *testing.T) {
 	for method, want := range map[string]int{http.MethodGet: 2, http.MethodPost: 1} {
-		asked := 0
+		var asked atomic.Int32
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-			if asked++; asked == 1 {
+			if asked.Add(1) == 1 {
 				panic(http.ErrAbortHandler)
 			}
 		}))
@@ -20,8 +21,8 @@ func TestCommandAtReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp, err := client.open(t.Context(), method, "/sources", nil, nil)
-		if (err == nil) != (want == 2) || asked != want {
-			t.Errorf("%s: asked %d times, %v", method, asked, err)
+		if (err == nil) != (want == 2) || int(asked.Load()) != want {
+			t.Errorf("%s: asked %d times, %v", method, asked.Load(), err)
 		}
 		if err == nil {
 			resp.Body.Close()
