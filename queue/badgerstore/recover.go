@@ -70,9 +70,12 @@ func (s *Store) restoreBuckets(state *appliedState) error {
 	sn := s.snaps.get()
 	defer s.snaps.put(sn)
 	for number, r := range state.buckets {
-		row, err := sn.nextLogRow(number)
-		if err != nil {
-			return fmt.Errorf("dedup claims: %w", err)
+		row := uint32(0)
+		if r.form == formLog {
+			var err error
+			if row, err = sn.nextLogRow(number); err != nil {
+				return fmt.Errorf("dedup claims: %w", err)
+			}
 		}
 		s.buckets.restore(number, r, row)
 	}
