@@ -25,6 +25,9 @@ func handOver(dir, like string) error {
 		return nil
 	}
 	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if path == dir && errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing was made
+		}
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sluice-webhooks/sluice/queue/badgerstore"
@@ -49,5 +50,11 @@ func TestStoreCommandsOfTheSuperuser(t *testing.T) {
 				t.Errorf("%v: %s belongs to %+v, %v", args, path, owner, err)
 			}
 		})
+	}
+	if err := os.WriteFile(file, []byte("no backup"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := run(t, "store", "restore", file, "--to", filepath.Join(home, "never made")); o.code != exitFailed || strings.Contains(strings.TrimSpace(o.stderr), "\n") {
+		t.Errorf("%+v, want one error", o)
 	}
 }

@@ -23,13 +23,17 @@ var migrations = map[uint64]migration{
 	1: func(*badger.DB) error { return nil },
 }
 
-// ErrFormat means that a store has a format which this version does not read.
-var ErrFormat = errors.New("unknown format of the store")
+// ErrFormat means that a store has a format which this version does not read, or is not to change.
+var ErrFormat = errors.New("format of the store")
 
 // migrate brings the database to the present format.
 func (s *Store) migrate(version uint64) error {
 	if version > s.o.format {
 		return fmt.Errorf("%w: it has format %d, and this version reads formats up to %d: a newer version has written it; use that one",
+			ErrFormat, version, s.o.format)
+	}
+	if version < s.o.format && s.o.keepFormat {
+		return fmt.Errorf("%w: it has format %d, and opening it brings it to format %d, which the version that wrote it does not read: let that version make the backup, or copy the directory",
 			ErrFormat, version, s.o.format)
 	}
 	for ; version < s.o.format; version++ {

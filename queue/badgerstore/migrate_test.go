@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"errors"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,6 +99,32 @@ func TestMigrations(t *testing.T) {
 		t.Fatalf("refusing it has changed it: %v", err)
 	}
 	mustClose(t, s)
+}
+
+// TestBackupLeavesTheFormat: a backup is what one goes back to after an upgrade, so making it must not be the upgrade.
+func TestBackupLeavesTheFormat(t *testing.T) {
+	t.Parallel()
+	clock, dir := queuetest.NewClock(), t.TempDir()
+	old := func(o *Options) { o.format = 1 }
+	s, err := openWith(t, dir, clock, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, s, "a", 5, 100)
+	mustClose(t, s)
+	o := small()
+	o.Clock = clock.Now
+	if _, err := BackupDir(t.Context(), dir, io.Discard, o); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "format 1") {
+		t.Errorf("%v, want %v", err, ErrFormat)
+	}
+	if s, err = openWith(t, dir, clock, old); err != nil {
+		t.Fatalf("the version that wrote it cannot read it any more: %v", err)
+	}
+	mustClose(t, s)
+	mustClose(t, openSmall(t, dir, clock))
+	if info, err := BackupDir(t.Context(), dir, io.Discard, o); err != nil || info.Events != 5 {
+		t.Errorf("of the present format: %+v, %v", info, err)
+	}
 }
 
 // TestEveryFormatHasAMigration is about the list of migrations itself.

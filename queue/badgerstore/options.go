@@ -47,6 +47,7 @@ type Options struct {
 	diskSpace  func(dir string) (free, total int64, err error)
 	format     uint64
 	migrations map[uint64]migration
+	keepFormat bool          // a store of an earlier format is refused
 	patience   time.Duration // see closePatience
 	still      bool          // the database compacts nothing by itself
 	manual     bool          // nobody makes the rows about zones in the background
