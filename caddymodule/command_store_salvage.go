@@ -3,7 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +19,7 @@ does not exist: events with their deliveries and attempts, dedup claims, counter
 Deliveries whose state cannot be read are pending in the new store: they may be delivered once more. Events that cannot be read are listed; if they had not been
 delivered, their dedup claims are left out, so that their providers can send them again.
 
-The exit code is 1 if something was lost.`,
+The exit code is 1 if something was lost, or may have been.`,
 	}
 	outputFlags(cmd)
 	to := cmd.Flags().String("to", "", "Directory of the new store")
@@ -62,7 +62,7 @@ The exit code is 1 if something was lost.`,
 		if err := showOr(cmd, s, raw, func() { printSalvage(s, report) }); err != nil {
 			return err
 		}
-		if report.LostCount+report.Missing > 0 || report.Uncounted {
+		if report.LostCount+report.Missing > 0 || report.Uncounted || len(report.LostRows) > 0 {
 			return errSilent
 		}
 		return nil
@@ -104,8 +104,9 @@ func printSalvage(s *screen, r *badgerstore.SalvageReport) {
 	if r.Uncounted {
 		s.printf("%s\n", s.paint(red, "the store has lost its newest part or its bookkeeping: how many more events are missing cannot be told"))
 	}
-	if slices.ContainsFunc(r.Source.Findings, func(f badgerstore.Finding) bool { return f.Kind == "table" }) {
-		s.printf("with the tables that are lost, so are the states of some deliveries: those are pending, and may be delivered once more\n")
+	if len(r.LostRows) > 0 {
+		s.printf("%s\n", s.paint(red, "with a part of the database some of these may be lost: "+strings.Join(r.LostRows, "; ")))
+		s.printf("deliveries whose states are lost are pending and may be made once more; a pause that is lost has to be set again: start with the applications stopped if that matters\n")
 	}
 	s.printf("the new store is in %s\n", printable(r.To))
 }

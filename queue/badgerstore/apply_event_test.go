@@ -138,7 +138,12 @@ func TestHalfAnEventIsNoOtherEvents(t *testing.T) {
 		t.Fatal(err, segments)
 	}
 	for _, path := range segments {
-		if err := os.Remove(path); err != nil {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt(make([]byte, 1<<20), segmentHeader)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -209,7 +209,7 @@ func restoreRows(ctx context.Context, a *archiveReader, kind uint32, payload []b
 	if err = errors.Join(err, guarded(db.Close), failed); err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(dir, markName), encodeMark(t.seq, t.commits))
+	return replaceFile(filepath.Join(dir, markName), highWater{seq: t.seq, commits: t.commits}.encode())
 }
 
 // restorer writes the rows of a backup.

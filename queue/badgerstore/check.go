@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/sluice-webhooks/sluice/queue"
 )
 
 // Check reads every row and every payload of an open store and compares them with each other, as they are at one moment. It takes as long as reading
@@ -63,8 +61,9 @@ func CheckDir(ctx context.Context, dir string, o Options) (report *Report, err e
 	if c.format > formatVersion {
 		report.add(Finding{Kind: "row", Text: fmt.Sprintf("the store has format %d; this version reads format %d", c.format, formatVersion), WayOut: "use the version of Sluice that wrote it, or a newer one"})
 	}
-	last := checkJournal(dir, &o, c, report)
-	checkHighWater(dir, last, c.applied.commits, report)
+	if last, segments, ok := checkJournal(dir, &o, c, report); ok {
+		checkHighWater(dir, last, c.applied.commits, segments, report)
+	}
 	report.finish()
 	return report, nil
 }
@@ -85,9 +84,9 @@ func checkMarker(dir string, report *Report) {
 	}
 }
 
-// checkJournal reads the journal as opening the store does. It returns the number of the last event.
-func checkJournal(dir string, o *Options, c *checker, report *Report) uint64 {
-	last, _, err := replayJournal(readOnlyFS{}, filepath.Join(dir, "journal"), o.EncryptionKey, c.applied.seq, func(seq uint64, rec []byte) error {
+// checkJournal reads the journal as opening the store does. It returns the number of the last event and the segments; false if the journal cannot be read.
+func checkJournal(dir string, o *Options, c *checker, report *Report) (last uint64, segments []doneSegment, ok bool) {
+	last, segments, err := replayJournal(readOnlyFS{}, filepath.Join(dir, "journal"), o.EncryptionKey, c.applied.seq, func(seq uint64, rec []byte) error {
 		report.Journal++
 		e, err := decodeEvent(rec, seq, true)
 		if err != nil {
@@ -101,31 +100,27 @@ func checkJournal(dir string, o *Options, c *checker, report *Report) uint64 {
 	})
 	if err != nil {
 		report.add(Finding{Kind: "journal", File: "journal", Text: err.Error(), WayOut: outSalvage})
-		return c.applied.seq
 	}
-	return last
+	return last, segments, err == nil
 }
 
-// checkHighWater compares what was found with the high-water mark. complete is false if events are missing that it knows of.
-func checkHighWater(dir string, seq, commits uint64, report *Report) (complete bool) {
+// checkHighWater compares what was found with the high-water mark. complete is false if events may be missing that it knows of.
+func checkHighWater(dir string, seq, commits uint64, segments []doneSegment, report *Report) (complete bool) {
 	b, err := os.ReadFile(filepath.Join(dir, markName))
 	if errors.Is(err, fs.ErrNotExist) {
 		report.add(Finding{Level: LevelNote, Kind: "mark", File: markName, Text: "is missing; whether the store has lost its newest part cannot be told"})
 		return true
 	}
-	wantSeq, wantCommits, ok := decodeMark(b)
-	switch {
-	case err != nil || !ok:
-		report.add(Finding{Level: LevelNote, Kind: "mark", File: markName, Text: "is broken; whether the store has lost its newest part cannot be told"})
-	case seq < wantSeq:
-		report.add(Finding{Kind: "mark", File: markName, WayOut: outSalvage,
-			Text: fmt.Sprintf("the store went back in time: its newest event is %s, but %s was acknowledged", queue.ID(seq), queue.ID(wantSeq))})
+	mark, ok := decodeMark(b)
+	if err != nil || !ok {
+		report.add(Finding{Kind: "mark", File: markName, Text: "is broken; whether the store has lost its newest part cannot be told", WayOut: outMark})
 		return false
-	case commits < wantCommits:
-		report.add(Finding{Kind: "mark", File: markName, WayOut: outSalvage,
-			Text: fmt.Sprintf("the store went back in time: %d of its commits are missing, and with them outcomes of deliveries", wantCommits-commits)})
 	}
-	return true
+	lost, events := mark.lost(seq, commits, segments)
+	if lost != "" {
+		report.add(Finding{Kind: "mark", File: markName, Text: "the store went back in time: " + lost, WayOut: outSalvage})
+	}
+	return !events
 }
 
 // readOnlyFS reads a journal and refuses everything else.

@@ -41,15 +41,17 @@ func (s *Store) closeFiles() (err error) {
 	if s.applier != nil && s.Failure() == nil {
 		applied = s.applier.appliedSeq()
 	}
+	if applied > 0 {
+		if err = s.noteSegment(0); err != nil {
+			applied = 0 // its segments stay, as the mark says
+		}
+	}
 	if s.journal != nil {
 		err = errors.Join(err, s.journal.close(applied))
 	}
 	s.snaps.close()
 	if s.db == nil {
 		return errors.Join(err, s.lock.leave())
-	}
-	if applied > 0 {
-		err = errors.Join(err, s.writeMark())
 	}
 	left, closeErr := s.closeDatabase()
 	err = errors.Join(err, closeErr)

@@ -322,7 +322,7 @@ func TestNoRoomAgainAndAgain(t *testing.T) {
 	if err := o.setDefaults(); err != nil {
 		t.Fatal(err)
 	}
-	j, err := openJournal(disk, t.TempDir(), &o, nil)
+	j, err := openJournal(disk, t.TempDir(), &o, nil, unnoted)
 	if err != nil {
 		t.Fatal(err)
 	}

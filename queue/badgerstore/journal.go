@@ -17,6 +17,7 @@ type journal struct {
 	key    []byte
 	noSync bool
 	log    *zap.Logger
+	note   func(base uint64) error // is told of each new segment before it is used
 
 	cur   *segment // only the leader's
 	buf   []byte   // only the leader's; begins on a multiple of a block
@@ -64,7 +65,7 @@ const (
 )
 
 // openJournal takes over a directory whose segments were read by replay.
-func openJournal(fsys filesystem, dir string, o *Options, old []doneSegment) (*journal, error) {
+func openJournal(fsys filesystem, dir string, o *Options, old []doneSegment, note func(base uint64) error) (*journal, error) {
 	free, err := fsys.List(dir, freePattern)
 	if err != nil {
 		return nil, fmt.Errorf("list journal: %w", err)
@@ -76,7 +77,7 @@ func openJournal(fsys filesystem, dir string, o *Options, old []doneSegment) (*j
 		free = free[:len(free)-1]
 	}
 	j := &journal{
-		fs: fsys, dir: dir, size: o.SegmentSize, key: o.EncryptionKey, noSync: o.NoSync, log: o.Logger,
+		fs: fsys, dir: dir, size: o.SegmentSize, key: o.EncryptionKey, noSync: o.NoSync, log: o.Logger, note: note,
 		sealed: old, free: free,
 		want: make(chan chan prepared), quit: make(chan struct{}),
 	}
@@ -105,6 +106,7 @@ func (j *journal) rotate(base uint64, room int) error {
 	if err != nil {
 		return err
 	}
+	info.fullSize = p.size
 	next := &segment{segmentInfo: info, file: p.file, path: segmentPath(j.dir, base), off: segmentHeader, cap: p.size}
 	if next.cipher, err = newFrameCipher(j.key, info.salt); err != nil {
 		return err
@@ -128,6 +130,9 @@ func (j *journal) rotate(base uint64, room int) error {
 		return fmt.Errorf("name new journal segment: %w", err)
 	}
 	if err := j.fs.SyncDir(j.dir); err != nil {
+		return err
+	}
+	if err := j.note(base); err != nil {
 		return err
 	}
 	if err := j.sealCurrent(); err != nil {

@@ -28,6 +28,7 @@ type rawDB struct {
 	values  map[uint32]*rawLog
 	missing map[uint32]int // files of the value log that rows point to and that cannot be read, with the number of rows
 	damaged bool           // rows may be missing
+	gone    rowKinds       // what they may be
 	torn    bool           // the manifest's last record is cut short
 	extra   bool           // tables that the manifest does not name were taken, so that rows that were deleted may be there again
 	told    map[string]bool
@@ -82,7 +83,7 @@ func (db *rawDB) openKeys(key []byte) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if len(key) > 0 {
 			db.report.file("keys", path, errors.New("is missing: without it nothing in the database can be decrypted"), outSalvage)
-			db.damaged = true
+			db.lose(allRows)
 		}
 		return nil
 	} else if err != nil {
@@ -126,7 +127,7 @@ func (db *rawDB) openTables(named map[uint64]uint64, known, all bool) error {
 	for id := range named {
 		if files[id] == "" && known {
 			db.report.file("table", filepath.Join(db.dir, fmt.Sprintf("%06d.sst", id)), errors.New("is missing"), outSalvage)
-			db.damaged = true
+			db.lose(allRows)
 		}
 	}
 	for id, path := range files {
@@ -174,7 +175,7 @@ func (db *rawDB) openTable(path string, keyID uint64, known bool) {
 
 // damagedTable takes out of a table whose index is broken what can be found without it.
 func (db *rawDB) damagedTable(path string, reason error) {
-	db.damaged = true
+	db.lose(allRows)
 	var rows []rawRow
 	if b, err := os.ReadFile(path); err == nil && db.plain {
 		rows = scanBlocks(b)
@@ -196,7 +197,7 @@ func (db *rawDB) openMemtables() error {
 		}
 		l, err := openRawLog(path, db.keys)
 		if err != nil {
-			db.damaged = true
+			db.lose(allRows)
 			db.report.file("memtable", path, err, outSalvage)
 			continue
 		}
@@ -206,7 +207,7 @@ func (db *rawDB) openMemtables() error {
 			return err
 		}
 		for _, g := range damage {
-			db.damaged = true
+			db.lose(allRows)
 			db.report.file("memtable", path, fmt.Errorf("%d bytes at %d are broken, and what was written after them is intact", g.to-g.from, g.from), outSalvage)
 		}
 		db.loose = append(db.loose, rows)
@@ -231,6 +232,12 @@ func (db *rawDB) openValues() error {
 		db.values[uint32(id)] = l
 	}
 	return nil
+}
+
+// lose notes that rows of some kinds may be missing.
+func (db *rawDB) lose(kinds rowKinds) {
+	db.damaged = true
+	db.gone |= kinds
 }
 
 // value returns the value of a row. An error names the file.

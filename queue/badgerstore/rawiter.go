@@ -14,7 +14,7 @@ type rawCursor struct {
 	table *rawTable
 	next  int // block
 	rows  []rawRow
-	bad   func(*rawTable, error)
+	bad   func(t *rawTable, block int, err error)
 }
 
 // settle moves to the next block until there is a row; false at the end.
@@ -24,10 +24,10 @@ func (c *rawCursor) settle() bool {
 			return false
 		}
 		rows, err := c.table.rows(c.next)
-		c.next++
 		if err != nil {
-			c.bad(c.table, err)
+			c.bad(c.table, c.next, err)
 		}
+		c.next++
 		c.rows = rows
 	}
 	return true
@@ -56,8 +56,8 @@ type rawIter struct {
 }
 
 // badBlock reports a block once, however often it is met.
-func (db *rawDB) badBlock(t *rawTable, err error) {
-	db.damaged = true
+func (db *rawDB) badBlock(t *rawTable, block int, err error) {
+	db.lose(t.kinds(block))
 	if what := t.path + err.Error(); !db.told[what] {
 		db.told[what] = true
 		db.report.file("table", t.path, err, outSalvage)

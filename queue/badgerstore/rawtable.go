@@ -206,3 +206,21 @@ func (t *rawTable) rows(i int) ([]rawRow, error) {
 	}
 	return rows, nil
 }
+
+// kinds says which rows a block may have, going by those at its ends. What the last one ends with is not known.
+func (t *rawTable) kinds(i int) rowKinds {
+	first, last := t.blocks[i].first, []byte{0xff}
+	if i+1 < len(t.blocks) {
+		last = t.blocks[i+1].first
+	}
+	if len(first) == 0 || len(last) == 0 {
+		return allRows
+	}
+	var kinds rowKinds
+	for table, kind := range kindOfTable {
+		if table >= first[0] && table <= last[0] {
+			kinds |= kind
+		}
+	}
+	return kinds
+}

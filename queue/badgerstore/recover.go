@@ -53,13 +53,18 @@ func (s *Store) recover(dir string, state appliedState) error {
 		}
 		return err
 	}
-	if err := s.checkMark(last, a.state.commits); err != nil {
-		return err
-	}
-	if s.journal, err = openJournal(s.o.files, dir, &s.o, old); err != nil {
+	if err := s.checkMark(last, a.state.commits, old); err != nil {
 		return err
 	}
 	s.promised.Store(last)
+	if s.newestSegment != 0 {
+		if err := s.noteSegment(0); err != nil {
+			return err
+		}
+	}
+	if s.journal, err = openJournal(s.o.files, dir, &s.o, old, s.noteSegment); err != nil {
+		return err
+	}
 	s.intake.next = last + 1
 	s.claims.floor = last
 	return s.journal.release(last)

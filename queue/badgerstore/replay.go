@@ -35,6 +35,8 @@ type oldSegment struct {
 	size int64
 }
 
+const noLimit = ^uint64(0)
+
 // replayJournal calls apply for each event that is in the journal and not in Badger, in order. It returns the number of the last
 // event of both, and the segments it found. A torn end is what a crash leaves behind; anything else that is missing or
 // broken and was promised is damage (queue.ErrDamaged), and the store must not be opened over it.
@@ -55,7 +57,7 @@ func replayJournal(fsys filesystem, dir string, key []byte, applied uint64, appl
 			return 0, nil, fmt.Errorf("%w: journal %s begins with event %s, but %s is missing: a segment or the newest part of the database is lost",
 				queue.ErrDamaged, filepath.Base(s.path), queue.ID(s.base), queue.ID(r.next))
 		}
-		limit := ^uint64(0)
+		limit := noLimit
 		if i+1 < len(segments) {
 			limit = segments[i+1].base
 		}
@@ -122,6 +124,9 @@ func (r *replayer) segment(s *oldSegment, limit uint64) (uint64, error) {
 				return 0, err
 			}
 			if f == nil {
+				if limit == noLimit && s.size < s.fullSize { // nothing tells how far it went
+					return 0, fmt.Errorf("%w: journal %s has lost its end: it has %d bytes of %d", queue.ErrDamaged, filepath.Base(s.path), s.size, s.fullSize)
+				}
 				break
 			}
 			seq = f.seq

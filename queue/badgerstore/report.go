@@ -71,6 +71,7 @@ const (
 	outRedeliver  = "`caddy webhooks store salvage` makes a store in which it is pending, so it is delivered again"
 	outRecount    = "`caddy webhooks store salvage` makes a store with the right numbers; nothing is lost by it"
 	outManifest   = "with Caddy stopped, put the copy in its place, and check again"
+	outMark       = "if nothing else is found, the next start writes a new one"
 	outIncomplete = "delete the directory and do it again"
 )
 

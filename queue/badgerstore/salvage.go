@@ -23,6 +23,9 @@ type SalvageReport struct {
 	Unlisted  uint64 `json:"unlisted"`  // of the events: those whose row in the database is lost, and that were found in the journal or the value log
 	Uncertain uint64 `json:"uncertain"` // of the pending deliveries: those whose state could not be read, which may have been delivered before
 
+	// LostRows are the kinds of rows that lay where the database's tables cannot be read: some may be lost, and nothing says which.
+	LostRows []string `json:"lost_rows"`
+
 	Missing   uint64      `json:"missing"`   // events that the store has counted and of which nothing is left
 	Uncounted bool        `json:"uncounted"` // the store has lost its newest part or its bookkeeping: there may be more missing
 	LostCount uint64      `json:"lost_count"`
@@ -74,6 +77,7 @@ func Salvage(ctx context.Context, from, to string, key []byte, o Options) (repor
 	if err := v.run(lock, &o, &target); err != nil {
 		return nil, fmt.Errorf("salvage %s: %w", from, err)
 	}
+	v.report.LostRows = (v.db.gone &^ eventRows).names() // the events are counted
 	v.report.Source.finish()
 	return v.report, nil
 }
@@ -158,8 +162,8 @@ func (v *salvage) survey(o *Options) error {
 	for seq := range v.copies.found {
 		v.last = max(v.last, seq)
 	}
-	complete := checkHighWater(v.from, max(v.last, v.meta.applied.seq), v.meta.applied.commits, source)
-	v.report.Uncounted = !complete || v.meta.applied.seq == 0
+	complete := checkHighWater(v.from, max(v.last, v.meta.applied.seq), v.meta.applied.commits, v.copies.inUse(), source)
+	v.report.Uncounted = !complete || v.copies.cut || v.meta.applied.seq == 0
 	if v.db.damaged || !source.soundSoFar() {
 		return v.copies.readValues(v.db, v.known)
 	}

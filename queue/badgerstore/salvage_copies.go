@@ -38,7 +38,18 @@ type rawSegment struct {
 type copies struct {
 	found    map[uint64]eventCopy
 	segments []*rawSegment
+	cut      bool // the newest segment in use has lost its end
 	report   *Report
+}
+
+// inUse returns the segments that hold what was acknowledged.
+func (c *copies) inUse() (segments []doneSegment) {
+	for _, s := range c.segments {
+		if s.inUse {
+			segments = append(segments, doneSegment{path: s.path})
+		}
+	}
+	return segments
 }
 
 func (c *copies) close() {
@@ -90,14 +101,24 @@ func (c *copies) readJournal(dir string, key []byte, applied uint64) error {
 				c.report.file("journal", path, err, outSalvage)
 				continue
 			}
-			if s.inUse = pattern == journalPattern; s.inUse && !s.sound {
-				c.report.file("journal", path, errors.New("its header is broken; its frames are taken by their own checksums"), outSalvage)
+			if s.inUse = pattern == journalPattern; s.inUse {
+				c.lookAtFile(s)
 			}
 			c.segments = append(c.segments, s)
 			c.readSegment(s, applied)
 		}
 	}
 	return nil
+}
+
+// lookAtFile reports what is wrong with a segment as a whole. They come in order of their events.
+func (c *copies) lookAtFile(s *rawSegment) {
+	if !s.sound {
+		c.report.file("journal", s.path, errors.New("its header is broken; its frames are taken by their own checksums"), outSalvage)
+	}
+	if c.cut = s.size < s.info.fullSize; c.cut {
+		c.report.file("journal", s.path, fmt.Errorf("has lost its end: it has %d bytes of %d", s.size, s.info.fullSize), outSalvage)
+	}
 }
 
 func openRawSegment(path string, key []byte) (*rawSegment, error) {

@@ -26,20 +26,42 @@ func image(t testing.TB, dir string) string {
 
 // damages is what can happen to files. Each returns the name of a file that a check has to name, "" if there is no such file.
 var damages = map[string]func(t testing.TB, dir string) string{
-	"manifest missing":   remove("db/MANIFEST"),
-	"manifest cut":       change("db/MANIFEST", func(b []byte) []byte { return b[:len(b)-5] }),
-	"manifest flipped":   change("db/MANIFEST", flip(0.5)),
-	"table missing":      remove("db/*.sst"),
-	"table truncated":    change("db/*.sst", half),
-	"table flipped":      change("db/*.sst", flip(0.3)),
-	"index flipped":      change("db/*.sst", flip(0.97)),
-	"value log missing":  remove("db/*.vlog"),
-	"value log cut":      change("db/*.vlog", half),
-	"value log flipped":  change("db/*.vlog", flip(0.4)),
-	"memtable flipped":   change("db/*.mem", written(0.4)),
-	"journal flipped":    tailOf(func(b []byte) []byte { return flipAt(b, bytes.Index(b, []byte("tail 10"))) }),
-	"journal header":     tailOf(func(b []byte) []byte { return flipAt(b, 9) }),
-	"mark of the future": future,
+	"manifest missing":       remove("db/MANIFEST"),
+	"manifest cut":           change("db/MANIFEST", func(b []byte) []byte { return b[:len(b)-5] }),
+	"manifest flipped":       change("db/MANIFEST", flip(0.5)),
+	"table missing":          remove("db/*.sst"),
+	"table truncated":        change("db/*.sst", half),
+	"table flipped":          change("db/*.sst", flip(0.3)),
+	"index flipped":          change("db/*.sst", flip(0.97)),
+	"value log missing":      remove("db/*.vlog"),
+	"value log cut":          change("db/*.vlog", half),
+	"value log flipped":      change("db/*.vlog", flip(0.4)),
+	"memtable flipped":       change("db/*.mem", written(0.4)),
+	"journal flipped":        tailOf(func(b []byte) []byte { return flipAt(b, bytes.Index(b, []byte("tail 10"))) }),
+	"journal header":         tailOf(func(b []byte) []byte { return flipAt(b, 9) }),
+	"mark of the future":     future,
+	"mark flipped":           change(markName, flip(0.5)),
+	"newest segment missing": newestSegment(func(path string, _ int64) error { return os.Remove(path) }),
+	"newest segment cut":     newestSegment(func(path string, size int64) error { return os.Truncate(path, size/2) }),
+}
+
+// newestSegment does something to the journal's newest file in use. Nothing but the mark tells that the events of its end were there.
+func newestSegment(do func(path string, size int64) error) func(testing.TB, string) string {
+	return func(t testing.TB, dir string) string {
+		found, err := filepath.Glob(filepath.Join(dir, "journal", journalPattern))
+		if err != nil || len(found) == 0 {
+			return "" // the store was closed
+		}
+		path := slices.Max(found)
+		info, err := os.Stat(path)
+		if err == nil {
+			err = do(path, info.Size())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Base(path)
+	}
 }
 
 func flipAt(b []byte, at int) []byte {
@@ -65,15 +87,15 @@ func appendTail(t testing.TB, dir string, n int) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seq, commits, ok := decodeMark(b)
+	mark, ok := decodeMark(b)
 	if !ok {
 		t.Fatal("mark cannot be read")
 	}
-	o := small()
+	seq, o := mark.seq, small()
 	if err := o.setDefaults(); err != nil {
 		t.Fatal(err)
 	}
-	j, err := openJournal(osFS{}, filepath.Join(dir, "journal"), &o, nil)
+	j, err := openJournal(osFS{}, filepath.Join(dir, "journal"), &o, nil, unnoted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +110,7 @@ func appendTail(t testing.TB, dir string, n int) uint64 {
 	if err := j.close(0); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, markName), encodeMark(seq+uint64(n), commits), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, markName), highWater{seq: seq + uint64(n), commits: mark.commits}.encode(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return seq + 1
@@ -168,11 +190,11 @@ func future(t testing.TB, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seq, commits, ok := decodeMark(b)
+	mark, ok := decodeMark(b)
 	if !ok {
 		t.Fatal("mark cannot be read")
 	}
-	if err := os.WriteFile(path, encodeMark(seq+1000, commits), 0o600); err != nil {
+	if err := os.WriteFile(path, highWater{seq: mark.seq + 1_000_000, commits: mark.commits, segment: mark.segment}.encode(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return markName

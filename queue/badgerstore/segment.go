@@ -17,7 +17,7 @@ import (
 //	8  gen      u64       random; different each time a file is used anew
 //	16 base     u64       number of the first event
 //	24 flags    u32       flagSealed: frames are encrypted; flagLoose: they were not synced one after the other
-//	28 reserved u32
+//	28 blocks   u32       size of the file, in blocks; 0: unknown, an earlier version has made it
 //	32 salt     16 bytes  of the segment's encryption key
 //	48 crc      u32       CRC32C of the bytes before it
 //
@@ -48,7 +48,8 @@ type segmentInfo struct {
 	gen, base uint64
 	sealed    bool
 	loose     bool
-	direct    bool // it is written block by block: there may be gaps
+	direct    bool  // it is written block by block: there may be gaps
+	fullSize  int64 // the file has as many bytes, or it was cut
 	salt      [16]byte
 }
 
@@ -78,6 +79,7 @@ func (i *segmentInfo) encode() []byte {
 		flags |= flagLoose
 	}
 	be.PutUint32(b[24:], flags)
+	be.PutUint32(b[28:], uint32(i.fullSize/diskBlock))
 	copy(b[32:], i.salt[:])
 	be.PutUint32(b[48:], crc32.Checksum(b[:48], castagnoli))
 	return b
@@ -93,7 +95,8 @@ func decodeSegmentInfo(b []byte) (segmentInfo, error) {
 		return segmentInfo{}, fmt.Errorf("%w: the journal segment has format %q, this version reads up to %q", ErrFormat, b[7], directVersion)
 	}
 	flags := be.Uint32(b[24:])
-	i := segmentInfo{gen: be.Uint64(b[8:]), base: be.Uint64(b[16:]), sealed: flags&flagSealed != 0, loose: flags&flagLoose != 0, direct: b[7] == directVersion}
+	i := segmentInfo{gen: be.Uint64(b[8:]), base: be.Uint64(b[16:]), sealed: flags&flagSealed != 0, loose: flags&flagLoose != 0, direct: b[7] == directVersion,
+		fullSize: int64(be.Uint32(b[28:])) * diskBlock}
 	copy(i.salt[:], b[32:])
 	return i, nil
 }

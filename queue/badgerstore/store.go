@@ -82,8 +82,9 @@ type Store struct {
 	}
 	promised atomic.Uint64 // last event that is durable in the journal
 
-	markMu sync.Mutex
-	marked []byte // the high-water mark as it is on disk
+	markMu        sync.Mutex
+	marked        []byte // the high-water mark as it is on disk
+	newestSegment uint64 // see highWater; guarded by markMu
 
 	pruning sync.RWMutex // replays read-lock it: an event is not pruned under them
 
