@@ -136,6 +136,9 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
+		if hungUp(err) {
+			return nil, &commandError{code: exitFailed, err: fmt.Errorf("%s took the request and ended the connection without an answer, as a reload or a stop does: %w; see whether it was done before you do it again", c.address, err)}
+		}
 		return nil, &commandError{code: exitUnreachable, err: fmt.Errorf("no admin API at %s: %w; is Caddy running? (--address, --config)", c.address, err)}
 	}
 	if resp.StatusCode < 300 {
@@ -149,12 +152,14 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 func (c *adminClient) request(req *http.Request) (*http.Response, error) {
 	for tries := 1; ; tries++ {
 		resp, err := c.http.Do(req)
-		left := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
-		if !left || req.Method != http.MethodGet || tries == 3 {
+		if !hungUp(err) || req.Method != http.MethodGet || tries == 3 {
 			return resp, err
 		}
 	}
 }
+
+// hungUp reports whether a connection that was there has ended before its answer.
+func hungUp(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 // refusal turns an answer that is no success into an error with its exit code.
 func (c *adminClient) refusal(resp *http.Response) error {
