@@ -28,8 +28,9 @@ func (e *encoder) time(t time.Time) {
 
 // decoder reads what an encoder wrote. After something that does not fit, bad is set and everything reads as zero.
 type decoder struct {
-	b   []byte
-	bad bool
+	b    []byte
+	bad  bool
+	text string // what b was at first, if strings are to be parts of it in place of copies of their own
 }
 
 func (d *decoder) fail() { d.b, d.bad = nil, true }
@@ -86,7 +87,14 @@ func (d *decoder) view() []byte {
 	return v
 }
 
-func (d *decoder) string() string { return string(d.view()) }
+func (d *decoder) string() string {
+	v := d.view()
+	if d.text == "" || len(v) == 0 {
+		return string(v)
+	}
+	end := len(d.text) - len(d.b)
+	return d.text[end-len(v) : end]
+}
 
 func (d *decoder) bytes() []byte {
 	v := d.view()

@@ -142,6 +142,9 @@ func decodeEvent(rec []byte, seq uint64, whole bool) (*stored, error) {
 		return nil, queue.ErrDamaged
 	}
 	d := decoder{b: meta}
+	if whole {
+		d.text = string(meta) // nearly all of it is strings
+	}
 	s := &stored{size: len(body)}
 	s.ID = queue.ID(seq)
 	s.enqueued = d.int()
@@ -194,13 +197,13 @@ func decodeEventFields(d *decoder, n *queue.Event, whole bool) {
 	}
 	if k := d.count(); k > 0 {
 		n.Header = make(http.Header, k)
+		values := make([]string, 0, k) // most have one
 		for range k {
-			name := d.string()
-			values := make([]string, 0, 1)
+			name, first := d.string(), len(values)
 			for range d.count() {
 				values = append(values, d.string())
 			}
-			n.Header[name] = values
+			n.Header[name] = values[first:len(values):len(values)]
 		}
 	}
 }
