@@ -63,18 +63,19 @@ type Destination struct {
 	// The `reverse_proxy` handler that carries attempts; its upstreams come from `to` unless it has its own.
 	ProxyRaw json.RawMessage `json:"proxy,omitempty"`
 
-	name        string
-	source      string // of an inline one
-	policy      delivery.Policy
-	proxy       *reverseproxy.Handler
-	rewrite     *rewrite.Rewrite // of the proxy
-	target      *url.URL         // scheme, host, path and query of requests
-	signer      *outgoingSigner
-	auth        authorizer
-	headerFiles headerFiles
-	app         *App
-	logger      *zap.Logger
-	forwardBy   map[string]*Forward // by source; filled while handlers are provisioned
+	name           string
+	source         string // of an inline one
+	policy         delivery.Policy
+	proxy          *reverseproxy.Handler
+	rewrite        *rewrite.Rewrite // of the proxy
+	retriesAnswers bool             // the proxy may ask again because of an answer
+	target         *url.URL         // scheme, host, path and query of requests
+	signer         *outgoingSigner
+	auth           authorizer
+	headerFiles    headerFiles
+	app            *App
+	logger         *zap.Logger
+	forwardBy      map[string]*Forward // by source; filled while handlers are provisioned
 }
 
 // Retry says when a failed attempt is followed by another. Exactly one of exponential, schedule, preset and none is set.

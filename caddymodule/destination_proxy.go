@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,7 +57,8 @@ func (d *Destination) provisionProxy(ctx caddy.Context) error {
 		}
 	}
 	d.setHost(handler)
-	handler.TransportRaw = sealed(handler.TransportRaw)
+	handler.TransportRaw = sealed(handler.TransportRaw, cmp.Or(d.policy.Timeout, delivery.DefaultTimeout))
+	d.retriesAnswers = handler.LoadBalancing != nil && len(handler.LoadBalancing.RetryMatchRaw) > 0
 	if d.rewrite, handler.Rewrite = handler.Rewrite, nil; d.rewrite != nil { // before signing, in place of after it
 		if err := d.rewrite.Provision(ctx); err != nil {
 			return fmt.Errorf("proxy: rewrite: %w", err)

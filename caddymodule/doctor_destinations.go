@@ -33,7 +33,7 @@ func (g *gateway) checkDestinations(ctx context.Context, _ *statusView) []health
 	var probes []probe
 	all := g.app.allDestinations()
 	for _, name := range sortedKeys(all) {
-		for _, address := range all[name].To {
+		for _, address := range all[name].upstreams() {
 			probes = append(probes, probe{name, address})
 		}
 	}
@@ -44,12 +44,43 @@ func (g *gateway) checkDestinations(ctx context.Context, _ *statusView) []health
 		running.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			notes[i] = all[probes[i].destination].knock(ctx, probes[i].address)
+			if probes[i].address == "" {
+				notes[i] = healthNote{Level: levelOK, Text: "its upstreams are found for each request and were not tried"}
+			} else {
+				notes[i] = all[probes[i].destination].knock(ctx, probes[i].address)
+			}
 			notes[i].Check, notes[i].Target = "destination", probes[i].destination
 		})
 	}
 	running.Wait()
 	return notes
+}
+
+// upstreams are the addresses that requests are sent to: those of the proxy, if it has its own, and else those of `to`. One that is not known before there is a
+// request is empty.
+func (d *Destination) upstreams() []string {
+	own := gjson.GetBytes(d.ProxyRaw, "upstreams")
+	switch {
+	case gjson.GetBytes(d.ProxyRaw, "dynamic_upstreams").Exists():
+		return []string{""}
+	case len(own.Array()) == 0:
+		return d.To
+	}
+	scheme := ""
+	if sealed, ok := d.proxy.Transport.(*sealedTransport); ok {
+		if transport, ok := sealed.RoundTripper.(*reverseproxy.HTTPTransport); ok && transport.TLSEnabled() {
+			scheme = "https://"
+		}
+	}
+	var addresses []string
+	for _, upstream := range own.Array() {
+		dial := upstream.Get("dial").String()
+		if !strings.Contains(dial, "/") { // no socket
+			dial = scheme + dial
+		}
+		addresses = append(addresses, dial)
+	}
+	return addresses
 }
 
 // knock connects to an address of the destination and, where it is https, looks at its certificate. Where requests go by way of a proxy, it connects to that.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -201,5 +202,25 @@ func TestDoctorGoesByWayOfTheProxy(t *testing.T) {
 	}
 	if n := len(proxy.all()); n != 0 {
 		t.Errorf("the proxy was sent %d requests", n)
+	}
+}
+
+// TestDoctorLooksWhereRequestsGo has destinations whose proxy has upstreams of its own: their `to` is only what requests ask for.
+func TestDoctorLooksWhereRequestsGo(t *testing.T) {
+	app := startApplication(t, nil)
+	host, port, err := net.SplitHostPort(strings.TrimPrefix(app.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const format = "destination %s {\n to http://elsewhere.invalid/x\n proxy {\n %s\n }\n}\n"
+	options := fmt.Sprintf(format, "own", "to "+app.URL) + fmt.Sprintf(format, "down", "to http://"+freeAddr(t)) + fmt.Sprintf(format, "found", "dynamic a "+host+" "+port)
+	rig := startAdmin(t, "memory", options, "webhook stripe {\n secret "+testSecret+"\n forward own\n}")
+	result := get[checkup](rig, "/webhooks/doctor")
+	for _, want := range []struct{ target, part, level string }{
+		{"own", host + ":" + port + " takes connections", levelOK}, {"down", "cannot be reached", levelFail}, {"found", "found for each request", levelOK},
+	} {
+		if n, ok := noteAbout(result, "destination", want.target, want.part); !ok || n.Level != want.level {
+			t.Errorf("%+v: %+v in %+v", want, n, result.Findings)
+		}
 	}
 }

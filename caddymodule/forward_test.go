@@ -463,20 +463,21 @@ func TestAnswersThatSayTheyArePacked(t *testing.T) {
 	}
 }
 
-// TestCompressionOfTheTransport looks at what is added to the configuration of a transport.
-func TestCompressionOfTheTransport(t *testing.T) {
+// TestDefaultsOfTheTransport looks at what is added to the configuration of a transport.
+func TestDefaultsOfTheTransport(t *testing.T) {
 	for given, want := range map[string]string{
 		"":                                       `{"compression":false,"protocol":"http"}`,
-		`{"protocol":"http","compression":true}`: `{"protocol":"http","compression":true}`,
-		`{"protocol":"http","compression":false}`: `{"protocol":"http","compression":false}`,
+		`{"protocol":"http","compression":true}`: `{"compression":true,"protocol":"http"}`,
+		`{"protocol":"http","compression":false}`: `{"compression":false,"protocol":"http"}`,
 		`{"protocol":"http","tls":{}}`:            `{"compression":false,"protocol":"http","tls":{}}`,
-		`{"protocol":"fastcgi"}`:                  `{"protocol":"fastcgi"}`,
+		`{"protocol":"fastcgi","read_timeout":5}`: `{"protocol":"fastcgi","read_timeout":5,"write_timeout":1000000000}`,
+		`{"protocol":"other"}`:                    `{"protocol":"other"}`,
 	} {
 		var raw json.RawMessage
 		if given != "" {
 			raw = json.RawMessage(given)
 		}
-		if got := string(unpacked(raw)); got != want {
+		if got := string(withDefaults(raw, time.Second)); got != want {
 			t.Errorf("%s: %s, want %s", given, got, want)
 		}
 	}

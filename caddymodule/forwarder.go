@@ -138,6 +138,10 @@ const statusCut = 499
 // send runs the message through reverse_proxy and reads the outcome.
 func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, answer *recorder) delivery.Result {
 	phases := new(connectPhases)
+	last := new(lastAnswer)
+	if d.retriesAnswers {
+		ctx = context.WithValue(ctx, lastAnswerKey{}, last)
+	}
 	req := d.request(phases.trace(ctx), try, m)
 	started := time.Now()
 	err := checkSendable(req)
@@ -146,6 +150,9 @@ func (d *Destination) send(ctx context.Context, try *delivery.Try, m *message, a
 	}
 	if err == nil && answer.status == statusCut && errors.Is(ctx.Err(), context.Canceled) {
 		answer.status, err = 0, ctx.Err()
+	}
+	if err != nil && answer.status == 0 && last.status != 0 {
+		answer.status, answer.header, err = last.status, last.header, nil
 	}
 	if err == nil && answer.status == 0 {
 		err = errNoFinalStatus

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -23,6 +25,8 @@ type sealedTransport struct {
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
 	http.RoundTripper `json:"-"`
+
+	heedless bool // the transport inside may go on when its request's context has ended
 }
 
 const sealedTransportName = "webhook"
@@ -32,22 +36,33 @@ func (*sealedTransport) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.reverse_proxy.transport." + sealedTransportName, New: func() caddy.Module { return new(sealedTransport) }}
 }
 
-// sealed wraps the configuration of a transport.
-func sealed(transport json.RawMessage) json.RawMessage {
-	return caddyconfig.JSONModuleObject(&sealedTransport{TransportRaw: unpacked(transport)}, "protocol", sealedTransportName, nil)
+// sealed wraps the configuration of a transport, for attempts that take so long at most.
+func sealed(transport json.RawMessage, timeout time.Duration) json.RawMessage {
+	return caddyconfig.JSONModuleObject(&sealedTransport{TransportRaw: withDefaults(transport, timeout)}, "protocol", sealedTransportName, nil)
 }
 
-// unpacked has the http transport leave answers as they come, unless its configuration says otherwise: what an application says of its answer's encoding may not be true,
-// and a 2xx counts all the same.
-func unpacked(transport json.RawMessage) json.RawMessage {
+// withDefaults has the http transport leave answers as they come, unless its configuration says otherwise: what an application says of its answer's encoding may not be
+// true, and a 2xx counts all the same. The fastcgi transport, which heeds nothing but these, gives its connections up when the attempt is over.
+func withDefaults(transport json.RawMessage, timeout time.Duration) json.RawMessage {
 	if transport == nil {
 		transport = json.RawMessage(`{"protocol":"http"}`)
 	}
 	var options map[string]json.RawMessage
-	if json.Unmarshal(transport, &options) != nil || string(options["protocol"]) != `"http"` || options["compression"] != nil {
+	if json.Unmarshal(transport, &options) != nil {
 		return transport
 	}
-	options["compression"] = json.RawMessage("false")
+	defaults := map[string]map[string]string{
+		`"http"`:    {"compression": "false"},
+		`"fastcgi"`: {"read_timeout": strconv.FormatInt(int64(timeout), 10), "write_timeout": strconv.FormatInt(int64(timeout), 10)},
+	}[string(options["protocol"])]
+	if len(defaults) == 0 {
+		return transport
+	}
+	for name, value := range defaults {
+		if options[name] == nil {
+			options[name] = json.RawMessage(value)
+		}
+	}
 	return caddyModuleJSON(options)
 }
 
@@ -62,6 +77,8 @@ func (t *sealedTransport) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%T is not a transport", loaded)
 	}
 	t.RoundTripper = inner
+	_, heeds := loaded.(*reverseproxy.HTTPTransport)
+	t.heedless = !heeds
 	return nil
 }
 
@@ -84,7 +101,18 @@ func (t *sealedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		sent.Body = body
 	}
 	req.Header, req.RequestURI = nil, ""
-	return t.RoundTripper.RoundTrip(&sent)
+	resp, err := t.roundTrip(&sent)
+	if last := lastAnswerOf(req.Context()); last != nil {
+		last.note(resp)
+	}
+	return resp, err
+}
+
+func (t *sealedTransport) roundTrip(req *http.Request) (*http.Response, error) {
+	if t.heedless {
+		return roundTripWithin(req.Context(), t.RoundTripper, req)
+	}
+	return t.RoundTripper.RoundTrip(req)
 }
 
 // DefaultBufferSizes implements reverseproxy.BufferedTransport.
