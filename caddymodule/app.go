@@ -202,15 +202,16 @@ func (app *App) Start() error {
 
 // acquire returns the runtime that this configuration shares with those before and after it. It is called by Start and by requests, because Caddy starts
 // apps in any order and the first request may come before Start. Opening may take long (another process may be on its way out); who waits for
-// it waits no longer than ctx. A request that outlives its configuration goes on with the runtime it had: if nobody else uses it, its store says ErrClosed.
+// it waits no longer than ctx. A request that outlives its configuration goes on with the runtime it had: if nobody else uses it, its store says ErrClosed. So does one
+// that came to a configuration whose loading failed before it had one: then it is that of the configuration that goes on.
 func (app *App) acquire(ctx context.Context) (*runtime, error) {
 	if rt := app.ready.Load(); rt != nil {
 		return rt, nil
 	}
 	app.mu.Lock()
-	if app.stopped {
+	if app.stopped && app.opened == nil {
 		app.mu.Unlock()
-		return nil, queue.ErrClosed
+		return sharedRuntime(app.store)
 	}
 	if app.opened == nil {
 		app.opened = make(chan struct{})

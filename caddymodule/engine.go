@@ -110,6 +110,24 @@ func acquireRuntime(app *App) (*runtime, error) {
 	return rt, nil
 }
 
+// sharedRuntime returns the one that other configurations of a store use.
+func sharedRuntime(module StoreModule) (*runtime, error) {
+	key, err := module.Key()
+	if err != nil {
+		return nil, fmt.Errorf("locating store: %w", err)
+	}
+	err = queue.ErrClosed
+	var rt *runtime
+	runtimes.Range(func(other, value any) bool {
+		if other == key {
+			rt = value.(*runtime)
+			err = module.Compatible(rt.module)
+		}
+		return rt == nil
+	})
+	return rt, err
+}
+
 // refuseMove keeps a reload from leaving a store behind: the old configuration accepts events into it until the new one has taken over, and nobody would deliver those.
 func refuseMove(key string) (err error) {
 	runtimes.Range(func(other, _ any) bool {

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sluice-webhooks/sluice/queue"
 )
 
 const lifecycleSite = `webhook github {
@@ -279,4 +282,30 @@ func TestStateSurvivesRemovalAndReturn(t *testing.T) {
 		t.Fatal(err)
 	}
 	up.await(t, 5)
+}
+
+// A server may take a request for a configuration whose loading fails before the gateway's turn has come. Its handler goes on with the gateway that runs.
+func TestRequestToAConfigurationThatNeverStarted(t *testing.T) {
+	startGateway(t, "", fmt.Sprintf("webhook github {\n secret %s\n}", testSecret))
+	running, err := activeApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := running.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := &App{store: running.store}
+	if err := failed.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	if rt, err := failed.acquire(t.Context()); rt != want || err != nil {
+		t.Errorf("%p, %v, want %p", rt, err, want)
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := failed.acquire(t.Context()); !errors.Is(err, queue.ErrClosed) {
+		t.Errorf("%v, want %v", err, queue.ErrClosed)
+	}
 }
