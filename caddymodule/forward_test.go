@@ -470,7 +470,7 @@ func TestDefaultsOfTheTransport(t *testing.T) {
 		`{"protocol":"http","compression":true}`: `{"compression":true,"protocol":"http"}`,
 		`{"protocol":"http","compression":false}`: `{"compression":false,"protocol":"http"}`,
 		`{"protocol":"http","tls":{}}`:            `{"compression":false,"protocol":"http","tls":{}}`,
-		`{"protocol":"fastcgi","read_timeout":5}`: `{"protocol":"fastcgi","read_timeout":5,"write_timeout":1000000000}`,
+		`{"protocol":"fastcgi","read_timeout":5}`: `{"protocol":"fastcgi","read_timeout":5,"write_timeout":11000000000}`,
 		`{"protocol":"other"}`:                    `{"protocol":"other"}`,
 	} {
 		var raw json.RawMessage

@@ -41,8 +41,11 @@ func sealed(transport json.RawMessage, timeout time.Duration) json.RawMessage {
 	return caddyconfig.JSONModuleObject(&sealedTransport{TransportRaw: withDefaults(transport, timeout)}, "protocol", sealedTransportName, nil)
 }
 
+// afterAttempt is enough for the attempt's own end to come first, which says that it was a timeout.
+const afterAttempt = 10 * time.Second
+
 // withDefaults has the http transport leave answers as they come, unless its configuration says otherwise: what an application says of its answer's encoding may not be
-// true, and a 2xx counts all the same. The fastcgi transport, which heeds nothing but these, gives its connections up when the attempt is over.
+// true, and a 2xx counts all the same. The fastcgi transport gives its connections up some time after the attempt is over: it heeds nothing but its own timeouts.
 func withDefaults(transport json.RawMessage, timeout time.Duration) json.RawMessage {
 	if transport == nil {
 		transport = json.RawMessage(`{"protocol":"http"}`)
@@ -51,9 +54,10 @@ func withDefaults(transport json.RawMessage, timeout time.Duration) json.RawMess
 	if json.Unmarshal(transport, &options) != nil {
 		return transport
 	}
+	later := strconv.FormatInt(int64(timeout+afterAttempt), 10)
 	defaults := map[string]map[string]string{
 		`"http"`:    {"compression": "false"},
-		`"fastcgi"`: {"read_timeout": strconv.FormatInt(int64(timeout), 10), "write_timeout": strconv.FormatInt(int64(timeout), 10)},
+		`"fastcgi"`: {"read_timeout": later, "write_timeout": later},
 	}[string(options["protocol"])]
 	if len(defaults) == 0 {
 		return transport
